@@ -1,0 +1,3 @@
+//! The Stock AI Backend of the examples.
+
+fn main() {}

@@ -1,0 +1,240 @@
+//! Ids as newtypes, so that a run id can never be passed where a step id is meant.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ulid::Ulid;
+
+/// A text that is not a valid id, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a valid {what}: {reason}")]
+pub struct InvalidId {
+    /// What was being parsed: `run id` or `step id`.
+    pub what: &'static str,
+    /// The text as given.
+    pub text: String,
+    /// Why it was refused.
+    pub reason: &'static str,
+}
+
+/// Identifies one run: a ULID, so ids sort by creation time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Ulid);
+
+impl RunId {
+    /// Builds an id from milliseconds since the Unix epoch and 80 random bits.
+    ///
+    /// The caller supplies both, because this floor knows neither a clock nor randomness.
+    pub fn from_parts(unix_millis: u64, random: u128) -> Self {
+        Self(Ulid::from_parts(unix_millis, random))
+    }
+
+    /// The creation time in milliseconds since the Unix epoch.
+    pub fn unix_millis(self) -> u64 {
+        self.0.timestamp_ms()
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.to_string())
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Ulid::from_string(&text.to_ascii_uppercase())
+            .map(Self)
+            .map_err(|_| InvalidId {
+                what: "run id",
+                text: text.to_owned(),
+                reason: "a run id has 26 characters of 0-9 and A-Z without I, L, O and U",
+            })
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Identifies a step inside its runbook: `[a-z][a-z0-9_]*`, at most 64 characters.
+///
+/// No hyphen, because `steps.a-b` is a subtraction in CEL. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(Arc<str>);
+
+impl StepId {
+    /// Longest permitted id, in characters.
+    pub const MAX_LEN: usize = 64;
+
+    /// Checks the spelling and builds the id.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the text is empty, too long, or has other characters.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        match identifier_problem(text) {
+            None => Ok(Self(Arc::from(text))),
+            Some(reason) => Err(InvalidId {
+                what: "step id",
+                text: text.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Why `text` cannot be an identifier of the language (step id, parameter, variable), if so.
+    pub fn problem(text: &str) -> Option<&'static str> {
+        identifier_problem(text)
+    }
+}
+
+fn identifier_problem(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        return Some("it is empty");
+    }
+    if text.len() > StepId::MAX_LEN {
+        return Some("it is longer than 64 characters");
+    }
+    if !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Some("it must start with a lower-case letter");
+    }
+    if text.contains('-') {
+        return Some("a hyphen would be a minus in conditions; use `_`");
+    }
+    if !text
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    {
+        return Some("only lower-case letters, digits and `_` are allowed");
+    }
+    None
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl AsRef<str> for StepId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for StepId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StepId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::new(text)
+    }
+}
+
+impl Serialize for StepId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for StepId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The number of an attempt at a step; the first is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AttemptNo(pub u32);
+
+impl AttemptNo {
+    /// The first attempt.
+    pub const FIRST: Self = Self(1);
+
+    /// The attempt after this one.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for AttemptNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The position of an event in its run; the first is 1, and there are no gaps.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct EventSeq(pub u64);
+
+impl EventSeq {
+    /// The position after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for EventSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_parse_in_any_case_and_sort_by_time() {
+        let early = RunId::from_parts(1_000, 7);
+        let late = RunId::from_parts(2_000, 1);
+        assert!(early < late);
+        assert_eq!(early.to_string().to_lowercase().parse(), Ok(early));
+        assert_eq!(late.unix_millis(), 2_000);
+        assert!("not-an-id".parse::<RunId>().is_err());
+    }
+
+    #[test]
+    fn step_ids_say_why_they_are_refused() {
+        assert!(StepId::new("before_2").is_ok());
+        for (text, reason) in [
+            ("", "empty"),
+            ("9a", "start with"),
+            ("a-b", "minus"),
+            ("aB", "lower-case"),
+            (&"a".repeat(65), "longer"),
+        ] {
+            let problem = StepId::problem(text).unwrap_or_default();
+            assert!(problem.contains(reason), "{text}: {problem}");
+        }
+    }
+}

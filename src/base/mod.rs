@@ -1,0 +1,26 @@
+//! Floor 0, the words: ids, values, digests, durations, time, error chains, diagnostics.
+//!
+//! Everything here is plain data and pure functions. No room below it, so it may be
+//! imported from everywhere.
+
+mod diagnostic;
+mod digest;
+mod duration;
+mod error;
+mod graph;
+mod id;
+mod size;
+mod suggest;
+mod time;
+mod value;
+
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Spanned};
+pub use digest::Digest;
+pub use duration::{HumanDuration, format_duration, parse_duration};
+pub use error::ErrorChain;
+pub use graph::{Cycle, Dag};
+pub use id::{AttemptNo, EventSeq, InvalidId, RunId, StepId};
+pub use size::{ByteSize, format_size, parse_size};
+pub use suggest::did_you_mean;
+pub use time::{Clock, Timestamp};
+pub use value::{Map, Value, canonical_json};

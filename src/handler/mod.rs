@@ -1,0 +1,15 @@
+//! Floor 3, the socket that every action plugs into.
+//!
+//! An author writes a [`TypedHandler`]; the registry keeps it as an erased [`StepHandler`].
+
+mod context;
+mod error;
+mod registry;
+mod typed;
+
+pub use context::{
+    EnvironmentView, LogSink, LogWriter, ServiceView, StepContext, Stop, StopSignal,
+};
+pub use error::StepError;
+pub use registry::{HandlerRegistry, RegistryError};
+pub use typed::{BoxFuture, Preview, StepHandler, TypedHandler, typed};

@@ -1,0 +1,13 @@
+//! `runbook`: a declarative runbook execution engine.
+//!
+//! The rooms and their floors are in `docs/design/house.md`; a room imports only rooms on lower
+//! floors, and `tests/it/architecture.rs` holds it to that. The library neither prints, nor reads
+//! the environment, nor exits: the door (`settings`, `cli`, `main.rs`) does.
+
+pub mod base;
+pub mod event;
+pub mod handler;
+pub mod language;
+pub mod model;
+pub mod plan;
+pub mod store;

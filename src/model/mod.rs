@@ -1,0 +1,20 @@
+//! Floor 1, the nouns: what the files say, and what actions declare about themselves.
+//!
+//! Plain data with places ([`crate::base::Spanned`]); decoding is `language`'s work, judging is `check`'s.
+
+mod action;
+mod environment;
+mod policy;
+mod runbook;
+mod step;
+mod ty;
+
+pub use action::{ActionCatalog, ActionExample, ActionManifest, Effect, Escape, ProviderManifest};
+pub use environment::{Connection, Environment, Service};
+pub use policy::{Policy, PolicyPerson, PolicyRole, RiskRule};
+pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};
+pub use step::{
+    Action, Backoff, EffectOverride, Needs, Retry, Rollback, Step, StepOnFailure, YamlValue,
+    YamlValueKind,
+};
+pub use ty::{ObjectTy, Ty};

@@ -1,0 +1,180 @@
+//! A step as it is written.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::action::Effect;
+use crate::base::{Span, Spanned, StepId, Value};
+
+/// A YAML value with places: what `with:` and `outputs:` hold before templates are rendered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct YamlValue {
+    /// The value.
+    pub kind: YamlValueKind,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// The kinds of [`YamlValue`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum YamlValueKind {
+    /// `null`, `true`, `5`, `1.5`: a scalar that is no text.
+    Literal(Value),
+    /// Text, perhaps a template. `content_offset` is the byte offset in the file of the text's
+    /// first byte when the text stands in the file letter by letter (plain or simply quoted, one
+    /// line); `None` when escapes or folding make offsets inexact.
+    Text {
+        /// The text.
+        text: String,
+        /// Where its first byte stands in the file.
+        content_offset: Option<usize>,
+    },
+    /// A list.
+    List(Vec<YamlValue>),
+    /// A map, in file order; each key with its place.
+    Map(IndexMap<String, (Span, YamlValue)>),
+}
+
+impl YamlValue {
+    /// The value as JSON, templates as their raw text.
+    pub fn to_json(&self) -> Value {
+        match &self.kind {
+            YamlValueKind::Literal(value) => value.clone(),
+            YamlValueKind::Text { text, .. } => Value::String(text.clone()),
+            YamlValueKind::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            YamlValueKind::Map(map) => Value::Object(
+                map.iter()
+                    .map(|(key, (_, value))| (key.clone(), value.to_json()))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// A node of the DAG as written.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Where the step begins.
+    pub span: Span,
+    /// `id`.
+    pub id: Spanned<StepId>,
+    /// `name`: one line for people.
+    pub name: Option<Spanned<String>>,
+    /// `uses` and `with`.
+    pub action: Action,
+    /// `needs`.
+    pub needs: Needs,
+    /// `when`: CEL; false → skipped.
+    pub when: Option<Spanned<String>>,
+    /// `until`: CEL over this step's `outputs`; the action is repeated until it holds.
+    pub until: Option<Spanned<String>>,
+    /// `every`: pause between two polls of `until`. Default 1 s.
+    pub every: Option<Spanned<Duration>>,
+    /// `retry`.
+    pub retry: Option<Spanned<Retry>>,
+    /// `timeout` of one attempt (all polls of an `until` are one attempt).
+    pub timeout: Option<Spanned<Duration>>,
+    /// `on_failure` of this step; default: the runbook's.
+    pub on_failure: Option<Spanned<StepOnFailure>>,
+    /// `verify`: CEL over this step's `outputs` that must hold after success.
+    pub verify: Option<Spanned<String>>,
+    /// `rollback`.
+    pub rollback: Option<Spanned<Rollback>>,
+    /// `outputs`: name → template over this step's own `outputs`; published beside the action's own.
+    pub outputs: IndexMap<String, YamlValue>,
+    /// `effect`: override with a reason.
+    pub effect: Option<Spanned<EffectOverride>>,
+    /// `template: false` leaves the texts of `with` alone.
+    pub template: bool,
+}
+
+/// An action with its inputs: the body of a step and of a rollback.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// `uses`.
+    pub uses: Spanned<String>,
+    /// `with`; an empty map when absent. Always of kind `Map`.
+    pub with: YamlValue,
+}
+
+/// `needs` of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Needs {
+    /// Not written: the step above.
+    Above,
+    /// Written: exactly these; empty starts at once.
+    Listed(Vec<Spanned<String>>),
+}
+
+/// `retry` of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// `attempts`: how often the action is tried in all, at least 1.
+    pub attempts: u32,
+    /// `delay` before the second attempt. Default 1 s.
+    pub delay: Duration,
+    /// `backoff`. Default exponential.
+    pub backoff: Backoff,
+    /// `max_delay`. Default 1 min.
+    pub max_delay: Duration,
+    /// `jitter`: share of the delay (0 to 1) that is varied. Default 0.
+    pub jitter: f64,
+    /// `on`: which failures are retried; empty: all but those that cannot change
+    /// (`invalid`) and those a person caused (`cancelled`).
+    pub on: Vec<String>,
+}
+
+/// How the delay grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    /// The same delay each time.
+    Constant,
+    /// Delay × attempt.
+    Linear,
+    /// Delay doubles each time.
+    #[default]
+    Exponential,
+}
+
+/// What a step's failure does to the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOnFailure {
+    /// The run stops where it is.
+    Stop,
+    /// The run is rolled back.
+    Rollback,
+    /// The failure is tolerated; what comes after goes on, and the run ends *with exceptions*.
+    Continue,
+}
+
+/// `rollback` of a step.
+#[derive(Debug, Clone)]
+pub enum Rollback {
+    /// How to undo it.
+    Undo {
+        /// The undoing action.
+        action: Action,
+        /// Its own retry.
+        retry: Option<Retry>,
+        /// Its own timeout.
+        timeout: Option<Duration>,
+    },
+    /// It cannot be undone, and why.
+    Irreversible {
+        /// `reason`.
+        reason: String,
+    },
+}
+
+/// `effect` of a step: `{ is: read, reason: ... }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectOverride {
+    /// `is`.
+    pub effect: Effect,
+    /// `reason`.
+    pub reason: String,
+}

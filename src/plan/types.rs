@@ -1,0 +1,222 @@
+//! The plan as data. Its JSON form is stored with every run and is versioned.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{HumanDuration, StepId, Value};
+use crate::model::{
+    Backoff, Effect, Escape, OnCancel, OnFailure, Risk, RunbookSeverity, StepOnFailure, Ty,
+};
+
+/// Version of the stored form of [`Plan`].
+pub const PLAN_FORMAT: u32 = 1;
+
+/// A checked, fully resolved DAG: all that is needed to run it, now or after a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: u32,
+    /// What the runbook says of itself.
+    pub runbook: PlanRunbook,
+    /// Where it acts.
+    pub environment: PlanEnvironment,
+    /// Parameters with their values.
+    pub params: BTreeMap<String, PlanParam>,
+    /// What a failed run does.
+    pub on_failure: OnFailure,
+    /// What a cancelled run does.
+    pub on_cancel: OnCancel,
+    /// Limit of the forward part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
+    /// The steps, in file order.
+    pub steps: Vec<PlanStep>,
+    /// The steps that run at the end whatever happened, in file order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finally: Vec<PlanStep>,
+    /// The runbook's outputs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Expr>,
+}
+
+/// What a runbook says of itself. `title`, `owner` and `file` are not part of the digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRunbook {
+    /// Name.
+    pub name: String,
+    /// Title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Path of the file as shown.
+    pub file: String,
+    /// Incident severity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<RunbookSeverity>,
+    /// Risk.
+    pub risk: Risk,
+    /// Recovery time objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto: Option<HumanDuration>,
+    /// Recovery point objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<HumanDuration>,
+}
+
+/// The environment as it was when the plan was made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanEnvironment {
+    /// Name.
+    pub name: String,
+    /// Whether gates are demanded here.
+    pub protected: bool,
+    /// Variables.
+    pub vars: BTreeMap<String, Value>,
+    /// Services by name.
+    pub services: BTreeMap<String, PlanService>,
+    /// Connections by name.
+    pub connections: BTreeMap<String, PlanConnection>,
+}
+
+/// A service of the environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanService {
+    /// Provider name.
+    pub provider: String,
+    /// Provider-specific keys, an object.
+    pub config: Value,
+}
+
+/// A connection of the environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanConnection {
+    /// Kind.
+    pub kind: String,
+    /// Kind-specific keys, an object.
+    pub config: Value,
+}
+
+/// A parameter with its value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanParam {
+    /// Declared type.
+    pub ty: Ty,
+    /// Value in canonical JSON form (a duration as its shortest text, a size as a number).
+    pub value: Value,
+}
+
+/// A node of the DAG.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// Id, unique in `steps` and `finally` together.
+    pub id: StepId,
+    /// Name for people; not part of the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Line in the runbook file; not part of the digest.
+    pub line: u32,
+    /// What it does.
+    pub action: PlanAction,
+    /// What it needs, in file order.
+    pub needs: Vec<StepId>,
+    /// Condition to run at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Condition to be polled for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Pause between two polls.
+    pub every: HumanDuration,
+    /// Retry policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<PlanRetry>,
+    /// Limit of one attempt. For an approval: when the question lapses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
+    /// What its failure does, resolved against the runbook's default.
+    pub on_failure: StepOnFailure,
+    /// Condition that must hold after success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<String>,
+    /// How to undo it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<PlanRollback>,
+    /// Outputs published beside the action's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Expr>,
+}
+
+/// An action with its inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanAction {
+    /// Action name.
+    pub uses: String,
+    /// Inputs; an object expression.
+    pub with: Expr,
+    /// Effect, after a step's override.
+    pub effect: Effect,
+    /// Type of the action's outputs.
+    pub outputs: Ty,
+}
+
+/// Retry policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRetry {
+    /// Tries in all, at least 1.
+    pub attempts: u32,
+    /// Delay before the second.
+    pub delay: HumanDuration,
+    /// How it grows.
+    pub backoff: Backoff,
+    /// Where it stops growing.
+    pub max_delay: HumanDuration,
+    /// Share of the delay that is varied, 0 to 1.
+    pub jitter: f64,
+    /// Failure kinds that are retried; empty: all but `invalid` and `cancelled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+}
+
+/// How to undo a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PlanRollback {
+    /// By an action.
+    Undo {
+        /// The undoing action; its templates may use the step's own `outputs`.
+        action: PlanAction,
+        /// Its retry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry: Option<PlanRetry>,
+        /// Its limit per attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<HumanDuration>,
+    },
+    /// It cannot be undone.
+    Irreversible {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A value, or what gives one at run time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum Expr {
+    /// Known now.
+    Value(Value),
+    /// A template to be rendered when its step starts.
+    Template {
+        /// Handlebars text.
+        text: String,
+        /// How interpolated values are escaped in this place.
+        escape: Escape,
+    },
+    /// A list with a part that is not known now.
+    List(Vec<Expr>),
+    /// A map with a part that is not known now.
+    Map(BTreeMap<String, Expr>),
+}
