@@ -15,6 +15,17 @@ impl fmt::Display for Code {
     }
 }
 
+/// A code with the page that `runbook explain` prints.
+#[derive(Debug, Clone, Copy)]
+pub struct CodePage {
+    /// The code.
+    pub code: Code,
+    /// One line: the rule in a few words.
+    pub title: &'static str,
+    /// Markdown of `docs/errors/CODE.md`: what it means, a wrong and a right example, why.
+    pub page: &'static str,
+}
+
 /// A text file that was read: its path as shown to people, and its whole text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {

@@ -14,7 +14,9 @@ mod suggest;
 mod time;
 mod value;
 
-pub use diagnostic::{Code, Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Spanned};
+pub use diagnostic::{
+    Code, CodePage, Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Spanned,
+};
 pub use digest::Digest;
 pub use duration::{HumanDuration, format_duration, parse_duration};
 pub use error::ErrorChain;
