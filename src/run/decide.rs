@@ -81,7 +81,9 @@ pub fn decide(state: &RunState, limits: Limits, now: Timestamp) -> Vec<Command> 
     }
     if decider.halting {
         // What was to be called may not be any more; the driver asks again.
-        decider.commands.retain(|c| !matches!(c, Command::Call { .. }));
+        decider
+            .commands
+            .retain(|c| !matches!(c, Command::Call { .. }));
     }
     if let Some(at) = decider.wake {
         decider.commands.push(Command::WakeAt(at));
@@ -362,8 +364,8 @@ impl Decider<'_> {
             match node.status {
                 NodeStatus::Running if node.lost => self.lost_while_winding_down(i),
                 NodeStatus::Running => {
-                    let late = deadline(node, step.timeout.map(|t| t.0))
-                        .is_some_and(|at| self.due(at));
+                    let late =
+                        deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at));
                     if stop_running || late {
                         self.stop(&step.id, false);
                     }
@@ -549,7 +551,11 @@ impl Decider<'_> {
     fn after_steps(&mut self) {
         let state = self.state;
         // Records of this very decision may still change the picture; the driver asks again.
-        if self.commands.iter().any(|c| matches!(c, Command::Record(_))) {
+        if self
+            .commands
+            .iter()
+            .any(|c| matches!(c, Command::Record(_)))
+        {
             return;
         }
         if state.phase() != Phase::Finally && !state.plan.finally.is_empty() {

@@ -141,7 +141,8 @@ fn steps_scope(state: &RunState, steps: &BTreeMap<&str, Option<&PlanStep>>) -> (
                 "running"
             }
         };
-        let duration = crate::base::format_duration(std::time::Duration::from_millis(node.duration_ms));
+        let duration =
+            crate::base::format_duration(std::time::Duration::from_millis(node.duration_ms));
         let mut value = json!({
             "status": status,
             "duration": duration,

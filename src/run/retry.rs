@@ -30,9 +30,10 @@ pub(super) fn delay(retry: &PlanRetry, run: RunId, step: &str, attempt: AttemptN
     let grown = match retry.backoff {
         Backoff::Constant => base,
         Backoff::Linear => base.saturating_mul(attempt.0),
-        Backoff::Exponential => {
-            base.saturating_mul(1u32.checked_shl(attempt.0.saturating_sub(1)).unwrap_or(u32::MAX))
-        }
+        Backoff::Exponential => base.saturating_mul(
+            1u32.checked_shl(attempt.0.saturating_sub(1))
+                .unwrap_or(u32::MAX),
+        ),
     }
     .min(retry.max_delay.0);
     if retry.jitter <= 0.0 {
@@ -48,8 +49,8 @@ pub(super) fn delay(retry: &PlanRetry, run: RunId, step: &str, attempt: AttemptN
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::HumanDuration;
     use crate::base::ErrorChain;
+    use crate::base::HumanDuration;
 
     fn policy(backoff: Backoff) -> PlanRetry {
         PlanRetry {
@@ -84,15 +85,26 @@ mod tests {
             jitter: 0.5,
             ..policy(Backoff::Constant)
         };
-        let delays: Vec<_> = (1..50).map(|n| delay(&retry, run, "a", AttemptNo(n))).collect();
-        assert!(delays.iter().all(|d| (1.0..=3.0).contains(&d.as_secs_f64())));
+        let delays: Vec<_> = (1..50)
+            .map(|n| delay(&retry, run, "a", AttemptNo(n)))
+            .collect();
+        assert!(
+            delays
+                .iter()
+                .all(|d| (1.0..=3.0).contains(&d.as_secs_f64()))
+        );
         assert!(delays.iter().any(|d| *d != delays[0]));
         assert_eq!(delay(&retry, run, "a", AttemptNo(1)), delays[0]);
     }
 
     #[test]
     fn only_what_may_help_is_tried_again() {
-        let failure = |sort| Failure { sort, error: ErrorChain::new("x"), hint: None, log_tail: vec![] };
+        let failure = |sort| Failure {
+            sort,
+            error: ErrorChain::new("x"),
+            hint: None,
+            log_tail: vec![],
+        };
         let any = policy(Backoff::Constant);
         let only_timeout = PlanRetry {
             on: vec!["timeout".into()],

@@ -71,10 +71,7 @@ fn settle_step(
         Err(failure)
             if step.until.is_some()
                 && step.action.effect == Effect::Read
-                && !matches!(
-                    failure.sort,
-                    FailureKind::Invalid | FailureKind::Cancelled
-                ) =>
+                && !matches!(failure.sort, FailureKind::Invalid | FailureKind::Cancelled) =>
         {
             return polled(Value::Null, Some(failure));
         }
@@ -147,8 +144,8 @@ fn publish(state: &RunState, step: &PlanStep, outputs: Value) -> Result<Value, F
     };
     for (name, expr) in &step.outputs {
         let own = Some((&outputs, &step.action.outputs));
-        let value = eval::render(state, expr, own)
-            .map_err(|error| expression("outputs", name, &error))?;
+        let value =
+            eval::render(state, expr, own).map_err(|error| expression("outputs", name, &error))?;
         all.insert(name.clone(), value);
     }
     Ok(Value::Object(all))

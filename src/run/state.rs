@@ -300,6 +300,11 @@ impl RunState {
         self.index.get(id).map(|i| &self.nodes[i])
     }
 
+    /// A step of the plan, of `steps` or `finally`.
+    pub fn plan_step(&self, id: &StepId) -> Option<&PlanStep> {
+        self.index.get(id).map(|i| self.step(i))
+    }
+
     /// Every step of the plan with what is known of it, `steps` first, then `finally`.
     pub fn nodes(&self) -> impl Iterator<Item = (&PlanStep, &Node)> {
         self.nodes

@@ -208,7 +208,8 @@ impl RunState {
             } => {
                 let i = self.find(step)?;
                 let node = &mut self.nodes[i];
-                if node.undo != (Undo::Retrying { at: None }) || *attempt != node.undo_attempt.next()
+                if node.undo != (Undo::Retrying { at: None })
+                    || *attempt != node.undo_attempt.next()
                 {
                     return Err("the undo has no failed attempt before this one".to_owned());
                 }
@@ -318,7 +319,10 @@ impl RunState {
             _ => return Err("it is not between two polls".to_owned()),
         };
         if poll != expected || attempt != node.attempt {
-            return Err(format!("poll {expected} of attempt {} was expected", node.attempt));
+            return Err(format!(
+                "poll {expected} of attempt {} was expected",
+                node.attempt
+            ));
         }
         node.status = NodeStatus::Running;
         node.polls = poll;
@@ -473,7 +477,9 @@ impl RunState {
         for i in 0..self.index.main {
             self.unmet[i] = self.index.dag.dependents(i).len();
         }
-        let leaves: Vec<usize> = (0..self.index.main).filter(|&i| self.unmet[i] == 0).collect();
+        let leaves: Vec<usize> = (0..self.index.main)
+            .filter(|&i| self.unmet[i] == 0)
+            .collect();
         for i in leaves {
             self.reach_for_undo(i);
         }

@@ -67,8 +67,14 @@ mod tests {
         assert_eq!(verdict(&[], &plan), Verdict::Pending);
         let yes = cast(Vote::Approve, &plan);
         let no = cast(Vote::Reject, &plan);
-        assert_eq!(verdict(std::slice::from_ref(&yes), &plan), Verdict::Approved);
-        assert_eq!(verdict(&[yes.clone(), no.clone()], &plan), Verdict::Rejected);
+        assert_eq!(
+            verdict(std::slice::from_ref(&yes), &plan),
+            Verdict::Approved
+        );
+        assert_eq!(
+            verdict(&[yes.clone(), no.clone()], &plan),
+            Verdict::Rejected
+        );
         assert_eq!(verdict(&[no, yes], &plan), Verdict::Rejected);
         let stale = [cast(Vote::Approve, &other), cast(Vote::Reject, &other)];
         assert_eq!(verdict(&stale, &plan), Verdict::Pending);
