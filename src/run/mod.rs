@@ -11,6 +11,8 @@ mod retry;
 mod settle;
 mod state;
 mod transition;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use decide::{Command, Limits, Target, decide};
