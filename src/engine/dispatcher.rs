@@ -165,6 +165,7 @@ impl Dispatcher {
                         inputs,
                     } => {
                         self.record(intent, now)?;
+                        recorded = true;
                         due.push(Due {
                             attempt: self.attempt(&target),
                             target,

@@ -62,8 +62,8 @@ pub enum Command {
 
 /// What is to be done next.
 ///
-/// The driver records every `Record` and intent in order, applies them, and asks again until no
-/// `Record` is among the commands.
+/// The driver records every `Record` and intent in order, applies them, and asks again until neither
+/// `Record` nor `Call` is among the commands; only then is the time to wake complete.
 pub fn decide(state: &RunState, limits: Limits, now: Timestamp) -> Vec<Command> {
     let mut decider = Decider {
         state,

@@ -18,7 +18,7 @@ pub(super) fn render(state: &RunState, expr: &Expr, own: Own<'_>) -> Result<Valu
     if let Expr::Value(value) = expr {
         return Ok(value.clone());
     }
-    let references = expr.references()?;
+    let references = expr.references();
     expr.render(&scope(state, &references, own))
 }
 

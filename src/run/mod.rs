@@ -10,9 +10,9 @@ mod index;
 mod retry;
 mod settle;
 mod state;
-mod transition;
 #[cfg(test)]
 mod tests;
+mod transition;
 mod verdict;
 
 pub use decide::{Command, Limits, Target, decide};

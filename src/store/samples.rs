@@ -275,10 +275,22 @@ pub(crate) fn every_event(run: RunId) -> Vec<RunEvent> {
             duration_ms: 10_000,
         },
     ];
+    let taken_over = [
+        EventKind::RunResumed {
+            actor: actor(),
+            version: "0.1.0".to_owned(),
+        },
+        EventKind::StepPollStarted {
+            step: step("healthy"),
+            attempt: AttemptNo::FIRST,
+            poll: 2,
+        },
+    ];
     kinds
         .into_iter()
         .chain(rollbacks)
         .chain(undoing)
+        .chain(taken_over)
         .zip(1..)
         .map(|(kind, seq)| event(run, seq, kind))
         .collect()
@@ -310,12 +322,14 @@ fn number(kind: &EventKind) -> usize {
         EventKind::UndoRetryScheduled { .. } => 19,
         EventKind::FinallyStarted => 20,
         EventKind::RunFinished { .. } => 21,
+        EventKind::RunResumed { .. } => 22,
+        EventKind::StepPollStarted { .. } => 23,
     }
 }
 
 #[test]
 fn there_is_a_sample_of_every_kind_of_event() {
-    let mut seen = [false; 22];
+    let mut seen = [false; 24];
     for event in every_event(run_id(1)) {
         seen[number(&event.event)] = true;
     }

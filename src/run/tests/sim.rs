@@ -199,6 +199,7 @@ impl Sim {
                     }
                     Command::Call { target, intent, .. } => {
                         self.record(intent);
+                        recorded = true;
                         self.running.push((target, false));
                     }
                     Command::Stop { target } => {

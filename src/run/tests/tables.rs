@@ -43,13 +43,7 @@ fn secs(n: u64) -> HumanDuration {
 
 #[test]
 fn a_story_for_every_ending() {
-    let chain = || {
-        vec![
-            undoable("a", &[]),
-            undoable("b", &["a"]),
-            step("c", &["b"]),
-        ]
-    };
+    let chain = || vec![undoable("a", &[]), undoable("b", &["a"]), step("c", &["b"])];
     let stop = |mut steps: Vec<PlanStep>| {
         steps[2].on_failure = StepOnFailure::Stop;
         steps
@@ -62,7 +56,11 @@ fn a_story_for_every_ending() {
     let cases: Vec<(Plan, &[&str], &str)> = vec![
         (plan(chain(), vec![]), &[], "+a +b +c succeeded"),
         (plan(chain(), last()), &[], "+a +b +c +z succeeded"),
-        (plan(chain(), last()), &["c"], "+a +b +c -b -a +z rolled_back"),
+        (
+            plan(chain(), last()),
+            &["c"],
+            "+a +b +c -b -a +z rolled_back",
+        ),
         (plan(chain(), last()), &["a"], "+a +z rolled_back"),
         (plan(stop(chain()), last()), &["c"], "+a +b +c +z failed"),
         (
@@ -75,11 +73,7 @@ fn a_story_for_every_ending() {
             &["z"],
             "+a +b +c +z completed_with_exceptions",
         ),
-        (
-            plan(chain(), last()),
-            &["c", "-b"],
-            "+a +b +c -b +z stuck",
-        ),
+        (plan(chain(), last()), &["c", "-b"], "+a +b +c -b +z stuck"),
         (plan(vec![], vec![]), &[], "succeeded"),
     ];
     for (plan, failing, story) in cases {
@@ -394,7 +388,11 @@ fn what_cannot_follow_is_refused() {
         (started("a", 2), 2, "attempt 1 was expected"),
         (started("nowhere", 1), 2, "no such step"),
         (started("z", 1), 2, "nothing of its part"),
-        (EventKind::GateApproved { step: id("a") }, 2, "not an open gate"),
+        (
+            EventKind::GateApproved { step: id("a") },
+            2,
+            "not an open gate",
+        ),
         (EventKind::FinallyStarted, 2, "still at work"),
         (
             EventKind::RunFinished {
