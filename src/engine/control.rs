@@ -94,6 +94,12 @@ pub struct RunHandle {
 }
 
 impl RunHandle {
+    /// Drops the dispatcher as the death of the process would.
+    #[cfg(test)]
+    pub(super) fn abort_for_test(self) {
+        self.task.abort();
+    }
+
     /// Waits for the end of the driving.
     ///
     /// # Errors

@@ -1,22 +1,20 @@
 //! The loop around the pure core: one dispatcher drives one run and linearises all that happens to it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::control::{Ask, RunEnd};
 use super::error::EngineError;
-use super::log::StepLog;
 use super::progress::ProgressSender;
 use super::start::{EngineParts, RunOptions};
-use super::worker::{self, Call, Returned, Spec};
-use crate::base::{AttemptNo, ErrorChain, RunId, StepId, Timestamp, Value};
-use crate::event::{EventKind, Failure, FailureKind, RunEvent};
-use crate::handler::{EnvironmentView, LogSink, StepContext, Stop, StopSignal};
+use super::worker::{Call, Returned};
+use crate::base::{AttemptNo, RunId, StepId, Timestamp, Value};
+use crate::event::{EventKind, RunEvent};
+use crate::handler::Stop;
 use crate::plan::PlanRollback;
 use crate::run::{Command, Finished, Halt, NodeStatus, Phase, RunState, Target, decide, settle};
 use crate::store::RequestKind;
@@ -33,10 +31,8 @@ struct Due {
 
 pub(super) struct Dispatcher {
     parts: EngineParts,
-    environment: Arc<EnvironmentView>,
+    caller: Caller,
     run: RunId,
-    runbook: Arc<str>,
-    logs: PathBuf,
     state: RunState,
     options: RunOptions,
     progress: ProgressSender,
@@ -58,7 +54,7 @@ pub(super) struct Dispatcher {
 impl Dispatcher {
     pub(super) fn new(
         parts: EngineParts,
-        environment: Arc<EnvironmentView>,
+        caller: Caller,
         run: RunId,
         state: RunState,
         options: RunOptions,
@@ -67,11 +63,9 @@ impl Dispatcher {
     ) -> Self {
         let (return_to, returned) = mpsc::unbounded_channel();
         Self {
-            runbook: Arc::from(state.plan().runbook.name.as_str()),
-            logs: parts.logs.join(run.to_string()),
             looked_at: state.last_request(),
             parts,
-            environment,
+            caller,
             run,
             state,
             options,
@@ -109,6 +103,8 @@ impl Dispatcher {
     }
 
     async fn drive(&mut self) -> Result<RunEnd, EngineError> {
+        // A vote may have come while no process drove the run.
+        self.look_for_requests()?;
         loop {
             let wake = self.step_forward().await?;
             if let Some(end) = self.end() {
@@ -375,49 +371,15 @@ impl Dispatcher {
         let Some(uses) = self.action_of(&due.target) else {
             return;
         };
-        let name = if due.target.undo {
-            format!("{}.undo.log", due.target.step)
-        } else {
-            format!("{}.log", due.target.step)
-        };
-        let log = StepLog::new(
-            due.target.step.clone(),
-            self.logs.join(name),
+        let call = self.caller.call(
+            due.target.clone(),
+            due.attempt,
+            &uses,
+            due.inputs,
             self.progress.clone(),
-        );
-        let Some(handler) = self.parts.registry.get(&uses).cloned() else {
-            let _ = self.return_to.send(Returned {
-                target: due.target,
-                result: Err(no_handler(&uses)),
-                log: Ok(None),
-            });
-            return;
-        };
-        let (_, never) = tokio::sync::watch::channel(Stop::No);
-        let context = StepContext {
-            run: self.run,
-            runbook: Arc::clone(&self.runbook),
-            step: due.target.step.clone(),
-            attempt: due.attempt,
-            environment: Arc::clone(&self.environment),
-            root: Arc::clone(&self.parts.root),
-            state_dir: Arc::clone(&self.parts.state_dir),
-            log: LogSink::new(log.clone()),
-            stop: StopSignal::new(never),
-            clock: Arc::clone(&self.parts.clock),
-            grace: self.parts.grace,
-        };
-        let call = worker::spawn(
-            Spec {
-                target: due.target.clone(),
-                handler,
-                context,
-                inputs: due.inputs,
-                log,
-            },
             self.return_to.clone(),
         );
-        self.calls.insert(due.target, call);
+        self.calls.extend(call.map(|call| (due.target, call)));
     }
 
     fn action_of(&self, target: &Target) -> Option<String> {
@@ -444,14 +406,5 @@ impl Dispatcher {
         }
         // Best effort: the journal may be back; if not, a resume finds these steps started and asks.
         let _ = self.flush().await;
-    }
-}
-
-fn no_handler(uses: &str) -> Failure {
-    Failure {
-        sort: FailureKind::Invalid,
-        error: ErrorChain::new(format!("this program has no action `{uses}`")),
-        hint: Some("see what it has with: runbook actions list".to_owned()),
-        log_tail: Vec::new(),
     }
 }

@@ -1,18 +1,16 @@
 //! `exec --dry-run`: performs the `read` steps for real and shows what the others would do.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::log::StepLog;
+use super::caller::Caller;
 use super::progress;
-use super::start::{EngineParts, environment_view};
-use super::worker::{self, Spec};
+use super::start::EngineParts;
 use crate::base::{AttemptNo, EventSeq, RunId, StepId, Timestamp};
 use crate::event::{EventKind, Failure, RunEvent};
-use crate::handler::{LogSink, Preview, StepContext, Stop, StopSignal};
+use crate::handler::{Preview, Stop};
 use crate::model::Effect;
 use crate::plan::{Plan, PlanStep};
 use crate::run::{Command, Finished, Limits, RunState, Target, decide, settle};
@@ -63,7 +61,8 @@ pub enum DryRunVerdict {
 /// [`EngineError`] when the plan is damaged.
 pub async fn dry_run(parts: &EngineParts, plan: Plan) -> Result<Vec<DryRunStep>, EngineError> {
     let plan = Arc::new(plan);
-    let run = RunId::from_parts(0, 0);
+    // Its own id, so that two dry runs at once do not share log files.
+    let run = RunId::from_parts(0, parts.clock.random());
     let mut walk = Walk {
         state: RunState::new(Arc::clone(&plan)).ok_or_else(|| EngineError::Damaged {
             run,
@@ -73,7 +72,7 @@ pub async fn dry_run(parts: &EngineParts, plan: Plan) -> Result<Vec<DryRunStep>,
         run,
         found: Vec::new(),
         told: BTreeSet::new(),
-        logs: parts.state_dir.join("dry-run"),
+        caller: Caller::new(parts, run, &plan),
     };
     walk.record(EventKind::RunCreated {
         runbook: plan.runbook.name.clone(),
@@ -83,8 +82,8 @@ pub async fn dry_run(parts: &EngineParts, plan: Plan) -> Result<Vec<DryRunStep>,
         version: parts.version.clone(),
     })?;
     while walk.next().await? {}
-    // The output of performed steps was shown in their outputs; nothing of a dry run is kept.
-    let _ = std::fs::remove_dir_all(&walk.logs);
+    // What performed steps gave is in their outputs; nothing of a dry run is kept.
+    let _ = std::fs::remove_dir_all(parts.layout.run_logs(run));
     Ok(walk.found)
 }
 
@@ -94,7 +93,7 @@ struct Walk<'a> {
     run: RunId,
     found: Vec<DryRunStep>,
     told: BTreeSet<StepId>,
-    logs: PathBuf,
+    caller: Caller,
 }
 
 impl Walk<'_> {
@@ -201,45 +200,24 @@ impl Walk<'_> {
             Some(PlanStep { action, .. }) => (action.uses.clone(), action.effect),
             None => return Ok(()),
         };
-        let Some(handler) = self.parts.registry.get(&uses).cloned() else {
-            let text = format!("this program has no action `{uses}`");
-            self.tell(&step, inputs, DryRunVerdict::Would(Preview::Unknown(text)));
-            return self.done(&step, Value::Null);
-        };
         if effect != Effect::Read {
-            let preview = handler.preview(&inputs);
+            let preview = match self.parts.registry.get(&uses) {
+                Some(handler) => handler.preview(&inputs),
+                None => Preview::Unknown(format!("this program has no action `{uses}`")),
+            };
             self.tell(&step, inputs, DryRunVerdict::Would(preview));
             return self.done(&step, Value::Null);
         }
         let (progress, _) = progress::channel();
-        let log = StepLog::new(
-            step.clone(),
-            self.logs.join(format!("{step}.log")),
-            progress,
-        );
-        let (_, never) = tokio::sync::watch::channel(Stop::No);
-        let context = StepContext {
-            run: self.run,
-            runbook: Arc::from(self.state.plan().runbook.name.as_str()),
-            step: step.clone(),
-            attempt: AttemptNo::FIRST,
-            environment: Arc::new(environment_view(self.state.plan())),
-            root: Arc::clone(&self.parts.root),
-            state_dir: Arc::clone(&self.parts.state_dir),
-            log: LogSink::new(log.clone()),
-            stop: StopSignal::new(never),
-            clock: Arc::clone(&self.parts.clock),
-            grace: self.parts.grace,
-        };
         let (return_to, mut returned) = tokio::sync::mpsc::unbounded_channel();
-        let spec = Spec {
-            target: target.clone(),
-            handler,
-            context,
-            inputs: inputs.clone(),
-            log,
-        };
-        let call = worker::spawn(spec, return_to);
+        let call = self.caller.call(
+            target.clone(),
+            AttemptNo::FIRST,
+            &uses,
+            inputs.clone(),
+            progress,
+            return_to,
+        );
         let timeout = self
             .state
             .plan_step(&step)
@@ -248,7 +226,9 @@ impl Walk<'_> {
         let ended = tokio::select! {
             ended = returned.recv() => ended,
             () = tokio::time::sleep(timeout) => {
-                call.stop(Stop::Gently);
+                if let Some(call) = call {
+                    call.stop(Stop::Gently);
+                }
                 returned.recv().await
             }
         };

@@ -3,6 +3,7 @@
 //! One dispatcher per run ([`Engine`] starts it) linearises everything; one worker per attempt
 //! calls the handler. The only output is a stream of [`crate::event::Progress`].
 
+mod caller;
 mod control;
 mod dispatcher;
 mod dry_run;
@@ -11,6 +12,8 @@ mod log;
 mod owner;
 mod progress;
 mod start;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use control::{Control, RunEnd, RunHandle};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::caller::Caller;
 use super::control::{Control, RunHandle};
 use super::dispatcher::Dispatcher;
 use super::error::EngineError;
@@ -13,10 +14,10 @@ use super::owner::is_alive;
 use super::progress;
 use crate::base::{Clock, EventSeq, RunId};
 use crate::event::{Actor, EventKind, RunEvent};
-use crate::handler::{EnvironmentView, HandlerRegistry, ServiceView};
+use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
 use crate::run::{Limits, RunState};
-use crate::store::{EngineOwner, NewRun, RunStore, StoreError};
+use crate::store::{EngineOwner, NewRun, RunStore, StateLayout, StoreError};
 
 /// What an engine is made of.
 #[derive(Clone)]
@@ -29,10 +30,8 @@ pub struct EngineParts {
     pub clock: Arc<dyn Clock>,
     /// Root of the runbook repository.
     pub root: Arc<PathBuf>,
-    /// State directory.
-    pub state_dir: Arc<PathBuf>,
-    /// Folder of the runs' log folders.
-    pub logs: PathBuf,
+    /// Where state is kept.
+    pub layout: StateLayout,
     /// This process.
     pub owner: EngineOwner,
     /// Who starts and resumes runs.
@@ -186,10 +185,10 @@ impl Engine {
         for event in told {
             progress.event(event);
         }
-        let environment = Arc::new(environment_view(&plan));
+        let caller = Caller::new(&self.parts, run, &plan);
         let dispatcher = Dispatcher::new(
             self.parts.clone(),
-            environment,
+            caller,
             run,
             state,
             options,
@@ -215,35 +214,4 @@ fn new_state(run: RunId, plan: &Arc<Plan>) -> Result<RunState, EngineError> {
         }
         .to_string(),
     })
-}
-
-/// The environment of a plan as handlers see it.
-pub(super) fn environment_view(plan: &Plan) -> EnvironmentView {
-    EnvironmentView {
-        name: plan.environment.name.clone(),
-        services: plan
-            .environment
-            .services
-            .iter()
-            .map(|(name, s)| {
-                let view = ServiceView {
-                    provider: s.provider.clone(),
-                    config: s.config.clone(),
-                };
-                (name.clone(), view)
-            })
-            .collect(),
-        connections: plan
-            .environment
-            .connections
-            .iter()
-            .map(|(name, c)| {
-                let view = ServiceView {
-                    provider: c.kind.clone(),
-                    config: c.config.clone(),
-                };
-                (name.clone(), view)
-            })
-            .collect(),
-    }
 }

@@ -1,5 +1,5 @@
 //! Tests of the pure core: tables of single cases, and properties against an independent oracle.
 
 mod properties;
-mod sim;
+pub(super) mod sim;
 mod tables;

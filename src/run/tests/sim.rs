@@ -19,7 +19,7 @@ pub(super) fn id(text: &str) -> StepId {
     StepId::new(text).expect("a valid id")
 }
 
-pub(super) fn action(uses: &str, effect: Effect) -> PlanAction {
+pub(crate) fn action(uses: &str, effect: Effect) -> PlanAction {
     PlanAction {
         uses: uses.to_owned(),
         with: Expr::Value(json!({})),
@@ -28,7 +28,7 @@ pub(super) fn action(uses: &str, effect: Effect) -> PlanAction {
     }
 }
 
-pub(super) fn step(name: &str, needs: &[&str]) -> PlanStep {
+pub(crate) fn step(name: &str, needs: &[&str]) -> PlanStep {
     PlanStep {
         id: id(name),
         name: None,
@@ -66,7 +66,7 @@ pub(super) fn retry(attempts: u32) -> Option<PlanRetry> {
     })
 }
 
-pub(super) fn gate(name: &str, needs: &[&str]) -> PlanStep {
+pub(crate) fn gate(name: &str, needs: &[&str]) -> PlanStep {
     PlanStep {
         action: PlanAction {
             with: Expr::Value(json!({ "message": "go on?" })),
@@ -76,7 +76,7 @@ pub(super) fn gate(name: &str, needs: &[&str]) -> PlanStep {
     }
 }
 
-pub(super) fn plan(steps: Vec<PlanStep>, finally: Vec<PlanStep>) -> Plan {
+pub(crate) fn plan(steps: Vec<PlanStep>, finally: Vec<PlanStep>) -> Plan {
     Plan {
         format: PLAN_FORMAT,
         runbook: PlanRunbook {
