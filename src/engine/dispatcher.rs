@@ -110,10 +110,10 @@ impl Dispatcher {
             if let Some(end) = self.end() {
                 return Ok(end);
             }
-            if self.log_failure.is_some() && self.calls.is_empty() {
-                if let Some(error) = self.log_failure.take() {
-                    return Err(error);
-                }
+            if self.calls.is_empty()
+                && let Some(error) = self.log_failure.take()
+            {
+                return Err(error);
             }
             self.wait(wake).await?;
         }

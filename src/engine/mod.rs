@@ -21,4 +21,4 @@ pub use dry_run::{DryRunStep, DryRunVerdict, dry_run};
 pub use error::EngineError;
 pub use owner::{is_alive, this_process};
 pub use progress::ProgressReceiver;
-pub use start::{Engine, EngineParts, RunOptions};
+pub use start::{Engine, EngineParts, OnDurable, RunOptions};

@@ -19,6 +19,9 @@ use crate::plan::Plan;
 use crate::run::{Limits, RunState};
 use crate::store::{EngineOwner, NewRun, RunStore, StateLayout, StoreError};
 
+/// Told of events after they became durable. Must not block.
+pub type OnDurable = Arc<dyn Fn(&[RunEvent]) + Send + Sync>;
+
 /// What an engine is made of.
 #[derive(Clone)]
 pub struct EngineParts {
@@ -40,8 +43,8 @@ pub struct EngineParts {
     pub version: String,
     /// How long children may take to end after TERM.
     pub grace: Duration,
-    /// Called after events became durable, for followers such as the audit trail. Must not block.
-    pub on_durable: Arc<dyn Fn(&[RunEvent]) + Send + Sync>,
+    /// For followers such as the audit trail.
+    pub on_durable: OnDurable,
 }
 
 /// What a person chose for this driving of a run.

@@ -15,13 +15,13 @@ mod tests;
 mod transition;
 mod verdict;
 
+pub use decide::{Command, Limits, Target, decide};
+pub use settle::{Finished, settle};
+pub use state::{GateView, Halt, IllegalTransition, Node, NodeStatus, Phase, RunState, Undo};
+pub use verdict::{CastVote, Verdict, verdict};
+
 /// Builders of plans for tests of this room and of the engine.
 #[cfg(test)]
 pub(crate) mod testing {
     pub(crate) use super::tests::sim::{action, gate, plan, step};
 }
-
-pub use decide::{Command, Limits, Target, decide};
-pub use settle::{Finished, settle};
-pub use state::{GateView, Halt, IllegalTransition, Node, NodeStatus, Phase, RunState, Undo};
-pub use verdict::{CastVote, Verdict, verdict};
