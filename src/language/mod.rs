@@ -1,9 +1,16 @@
 //! Floor 2: text → model. Spanned YAML, strict decoding, templates, conditions, schemas.
 
+pub mod codes;
 mod condition;
+mod decode;
+mod params;
 mod scope;
 mod template;
+mod yaml;
 
 pub use condition::Condition;
+pub use decode::{decode_environment, decode_policy, decode_runbook};
+pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use scope::{ExprError, Reference, Scope};
 pub use template::Template;
+pub use yaml::{Limits, parse_yaml, source_from_bytes};
