@@ -19,4 +19,4 @@ pub use repository::Repository;
 pub use resolve::{Overrides, Settings};
 pub use state_dir::StateDir;
 pub use terminal::Terminal;
-pub use variables::Variables;
+pub use variables::{Variables, arguments};

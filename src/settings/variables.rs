@@ -18,6 +18,11 @@ const TERM: &str = "TERM";
 /// Login name, asked only when the system's user list does not have the user (as in containers).
 const USER: [&str; 2] = ["USER", "LOGNAME"];
 
+/// The arguments of this process, the program's name first.
+pub fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
 /// The values of the environment variables that this program knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables {

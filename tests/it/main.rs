@@ -7,6 +7,7 @@
 
 mod architecture;
 mod support;
+mod surface;
 
 use std::collections::BTreeSet;
 use std::path::Path;
