@@ -5,6 +5,7 @@
 //! the environment, nor exits: the door (`settings`, `cli`, `main.rs`) does.
 
 pub mod base;
+pub mod cli;
 pub mod engine;
 pub mod event;
 pub mod handler;
@@ -12,4 +13,5 @@ pub mod language;
 pub mod model;
 pub mod plan;
 pub mod run;
+pub mod settings;
 pub mod store;

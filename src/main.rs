@@ -1,5 +1,5 @@
-//! The door: wires the command line to the library and turns the result into an exit code.
+//! The door: hands the arguments to the command line and its exit code to the system.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    runbook::cli::run(runbook::settings::arguments()).into()
 }

@@ -1,0 +1,403 @@
+//! The command line as it is typed. Only shapes: what commands do is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::exit::EXIT_CODES;
+use super::output::{OutputFormat, Printer};
+use crate::settings::Overrides;
+
+const EXAMPLES: &str = "Examples:
+  runbook list
+  runbook plan service-restart
+  runbook exec service-restart";
+
+fn exit_codes() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("\n  {code:>2}  {meaning}"));
+    format!("{EXAMPLES}\n\nExit codes:{}", codes.concat())
+}
+
+/// Run runbooks: checked before they run, on record for ever
+#[derive(Debug, Parser)]
+#[command(
+    name = "runbook",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    after_long_help = exit_codes()
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct GlobalArgs {
+    /// Environment to act on [default: $RUNBOOK_ENV, else local]
+    #[arg(long, short, value_name = "NAME", global = true)]
+    pub env: Option<String>,
+
+    /// Work as if started in this folder
+    #[arg(long, short = 'C', value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+
+    /// Keep state in this directory [default: $RUNBOOK_STATE_DIR, else .runbook in the repository]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state_dir: Option<PathBuf>,
+
+    /// Form of the data on standard output: text, or json (one value a line)
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        global = true
+    )]
+    pub output: OutputFormat,
+
+    /// Say nothing but data and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+
+    /// Use no colours
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+impl GlobalArgs {
+    /// What they say of the surroundings.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            directory: self.directory.clone(),
+            state_dir: self.state_dir.clone(),
+            environment: self.env.clone(),
+            no_color: self.no_color,
+        }
+    }
+
+    /// Where text goes.
+    pub fn printer(&self) -> Printer {
+        Printer {
+            format: self.output,
+            quiet: self.quiet,
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create runbooks/ with a first runbook, an environment and a policy
+    #[command(after_help = "Example:\n  mkdir ops && runbook -C ops init")]
+    Init,
+
+    /// Print the completions of a shell
+    #[command(
+        after_help = "Example:\n  runbook completions bash > ~/.local/share/bash-completion/completions/runbook"
+    )]
+    Completions(CompletionsArgs),
+
+    /// Print the version and the versions of what it stores
+    #[command(after_help = "Example:\n  runbook version --output json")]
+    Version,
+}
+
+/// `runbook completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `runbook list`
+#[derive(Debug, Args)]
+pub struct ListArgs {}
+
+/// `runbook show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Runbook to show
+    pub runbook: String,
+}
+
+/// `runbook check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Runbooks to check [default: all, and the environments and the policy]
+    pub runbooks: Vec<String>,
+}
+
+/// Values for a runbook's parameters.
+#[derive(Debug, Args)]
+pub struct ParamArgs {
+    /// Value of a parameter; may be given several times
+    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = parse_param)]
+    pub params: Vec<(String, String)>,
+
+    /// YAML file with values of parameters; --param wins over it
+    #[arg(long, value_name = "FILE")]
+    pub param_file: Option<PathBuf>,
+}
+
+fn parse_param(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("write it as NAME=VALUE, such as service=api".to_owned()),
+    }
+}
+
+/// `runbook plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Runbook to plan
+    pub runbook: String,
+
+    /// Values for its parameters.
+    #[command(flatten)]
+    pub params: ParamArgs,
+}
+
+/// `runbook graph`
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// Runbook to draw
+    pub runbook: String,
+
+    /// How to draw it
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    pub format: GraphFormat,
+
+    /// Values for its parameters.
+    #[command(flatten)]
+    pub params: ParamArgs,
+}
+
+/// How a graph is drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Lines and boxes for the terminal
+    #[default]
+    Unicode,
+    /// The language of Graphviz
+    Dot,
+    /// The language of Mermaid
+    Mermaid,
+    /// A picture
+    Svg,
+}
+
+/// `runbook exec`
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Runbook to run
+    pub runbook: String,
+
+    /// Values for its parameters.
+    #[command(flatten)]
+    pub params: ParamArgs,
+
+    /// Perform only the steps that read, and show what the others would do
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
+
+    /// Leave the run at its first gate instead of waiting for the approval
+    #[arg(long)]
+    pub detach: bool,
+
+    /// Cast the starter's own vote at each gate
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Most steps that run at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_parallel: u16,
+
+    /// Why it is run; goes on record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// A run, as it is named on the command line.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Run id, the start of one, or `latest`
+    #[arg(default_value = "latest")]
+    pub run: String,
+}
+
+/// `runbook approve` and `runbook reject`
+#[derive(Debug, Args)]
+pub struct VoteArgs {
+    /// Run id, the start of one, or `latest`
+    pub run: String,
+
+    /// Gate to vote on [default: the only one that is open]
+    pub gate: Option<String>,
+
+    /// Why; goes on record
+    #[arg(long, short, value_name = "TEXT")]
+    pub comment: Option<String>,
+}
+
+/// `runbook cancel`
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// Run id, the start of one, or `latest`
+    pub run: String,
+
+    /// Why; goes on record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `runbook runs`
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Only runs of this runbook
+    pub runbook: Option<String>,
+
+    /// Only runs that are not over
+    #[arg(long)]
+    pub unfinished: bool,
+
+    /// Most runs to list, newest first
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `runbook logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Run id, the start of one, or `latest`
+    #[arg(default_value = "latest")]
+    pub run: String,
+
+    /// Only the log of this step
+    pub step: Option<String>,
+}
+
+/// `runbook actions`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ActionsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<ActionsCommand>,
+}
+
+/// What can be asked of the actions.
+#[derive(Debug, Subcommand)]
+pub enum ActionsCommand {
+    /// List the actions
+    #[command(after_help = "Example:\n  runbook actions list")]
+    List,
+    /// Describe an action: its inputs, outputs, effect and examples
+    #[command(after_help = "Example:\n  runbook actions describe service.restart")]
+    Describe {
+        /// Action to describe
+        action: String,
+    },
+}
+
+/// `runbook schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// File kind whose JSON Schema to print
+    #[arg(value_enum, required_unless_present = "write")]
+    pub kind: Option<SchemaKind>,
+
+    /// Write all schemas into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "kind")]
+    pub write: Option<PathBuf>,
+}
+
+/// The kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// `runbooks/NAME.yaml`
+    Runbook,
+    /// `runbooks/environments/NAME.yaml`
+    Environment,
+    /// `runbooks/policy.yaml`
+    Policy,
+}
+
+/// `runbook explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Code of a diagnostic, such as RB0103
+    pub code: String,
+}
+
+/// `runbook audit`
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What can be asked of the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Tell the story of the audit trail, newest first
+    #[command(after_help = "Example:\n  runbook audit log -n 5")]
+    Log {
+        /// Only commits of this run
+        run: Option<String>,
+        /// Most commits to list
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn visit(command: &clap::Command, without: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let help = sub.get_after_help().map(ToString::to_string);
+                let has_subcommands = sub.get_subcommands().next().is_some();
+                if !has_subcommands && !help.unwrap_or_default().contains("Example") {
+                    without.push(sub.get_name().to_owned());
+                }
+                visit(sub, without);
+            }
+        }
+        let mut without = Vec::new();
+        visit(&Cli::command(), &mut without);
+        assert_eq!(without, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_parameter_is_a_name_and_the_rest() {
+        assert_eq!(parse_param("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(parse_param("a="), Ok(("a".to_owned(), String::new())));
+        assert!(parse_param("a").is_err());
+        assert!(parse_param("=b").is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! `runbook completions SHELL`
+
+use clap::CommandFactory as _;
+
+use crate::cli::args::{Cli, CompletionsArgs};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::ExitStatus;
+
+pub(super) fn run(context: &Context, args: &CompletionsArgs) -> Result<ExitStatus, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "runbook", &mut script);
+    context.out.raw(&script)?;
+    Ok(ExitStatus::SUCCEEDED)
+}

@@ -1,0 +1,247 @@
+//! The one place that turns every room's error into words, next commands and an exit code.
+
+use std::io;
+
+use serde_json::json;
+
+use super::exit::ExitStatus;
+use crate::base::{ErrorChain, Value};
+use crate::settings::SettingsError;
+use crate::store::{FindRunError, StoreError};
+
+/// Whose move it is after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The user typed something that cannot be used.
+    Usage,
+    /// A file of the repository is invalid.
+    Invalid,
+    /// It was tried and failed.
+    Failed,
+    /// The record (journal, state directory, audit trail) cannot be read or written.
+    Record,
+    /// A mistake of this program.
+    Bug,
+    /// The reader of our output went away. Nobody is told.
+    BrokenPipe,
+}
+
+impl ErrorKind {
+    /// The exit code.
+    pub fn status(self) -> ExitStatus {
+        match self {
+            Self::Usage => ExitStatus::USAGE,
+            Self::Invalid => ExitStatus::INVALID,
+            Self::Failed => ExitStatus::FAILED,
+            Self::Record => ExitStatus::RECORD,
+            Self::Bug => ExitStatus::BUG,
+            Self::BrokenPipe => ExitStatus::BROKEN_PIPE,
+        }
+    }
+
+    /// The name in JSON.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+            Self::Record => "record",
+            Self::Bug => "bug",
+            Self::BrokenPipe => "broken_pipe",
+        }
+    }
+}
+
+/// Why a command could not do its work, as the user is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CliError {
+    /// Whose move it is.
+    pub kind: ErrorKind,
+    /// What failed and why.
+    pub chain: ErrorChain,
+    /// What to do next, each a command to type or a short sentence.
+    pub next: Vec<String>,
+}
+
+impl CliError {
+    /// An error in our own words.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            chain: ErrorChain::new(message),
+            next: Vec::new(),
+        }
+    }
+
+    /// An error in a room's words, with its causes.
+    pub fn from_error(kind: ErrorKind, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self {
+            kind,
+            chain: ErrorChain::from_error(error),
+            next: Vec::new(),
+        }
+    }
+
+    /// A mistake of ours.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Bug, message)
+            .next("this is a mistake in runbook itself; report it with the text above")
+    }
+
+    /// What standard output said.
+    pub(super) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(ErrorKind::BrokenPipe, "the reader of the output went away");
+        }
+        Self::new(ErrorKind::Failed, "cannot write to standard output").because(&error)
+    }
+
+    /// Adds a cause with its own causes.
+    #[must_use]
+    pub fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+        let cause = ErrorChain::from_error(error);
+        self.chain.causes.push(cause.message);
+        self.chain.causes.extend(cause.causes);
+        self
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next.push(next.into());
+        self
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut lines = vec![format!("error: {}", self.chain.message)];
+        lines.extend(
+            self.chain
+                .causes
+                .iter()
+                .map(|cause| format!("  caused by: {cause}")),
+        );
+        lines.extend(self.next.iter().map(|next| format!("  next: {next}")));
+        lines.join("\n")
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        json!({
+            "error": {
+                "kind": self.kind.name(),
+                "exit_code": self.kind.status().code(),
+                "message": self.chain.message,
+                "causes": self.chain.causes,
+                "next": self.next,
+            }
+        })
+    }
+}
+
+impl From<SettingsError> for CliError {
+    fn from(error: SettingsError) -> Self {
+        let kind = match &error {
+            SettingsError::NoRepository { .. } | SettingsError::Directory { .. } => {
+                ErrorKind::Usage
+            }
+            SettingsError::List { .. } => ErrorKind::Failed,
+            SettingsError::StateDir { .. } => ErrorKind::Record,
+            SettingsError::Process { .. } => ErrorKind::Failed,
+        };
+        let cli = Self::from_error(kind, &error);
+        match error {
+            SettingsError::NoRepository { .. } => cli.next("runbook init"),
+            SettingsError::StateDir { .. } => {
+                cli.next("name a directory that can be written: runbook --state-dir DIR …")
+            }
+            SettingsError::Process { .. } => cli.next("mount /proc; runbook needs it"),
+            SettingsError::Directory { .. } => {
+                cli.next("name a folder that is there: runbook --directory DIR …")
+            }
+            SettingsError::List { path, .. } => cli.next(format!("ls -la {}", path.display())),
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let cli = Self::from_error(ErrorKind::Record, &error);
+        match error {
+            StoreError::Unavailable { path, .. } => cli
+                .next(format!("ls -la {path}; df -h {path}"))
+                .next("or name another directory: runbook --state-dir DIR …"),
+            StoreError::TooNew { .. } => {
+                cli.next("use the newer runbook that wrote it: runbook version")
+            }
+            StoreError::Conflict { run, .. } => cli.next(format!("runbook status {run}")),
+            StoreError::Corrupt { .. } => {
+                cli.next("keep the file for a look at it, and name another directory: runbook --state-dir DIR …")
+            }
+            StoreError::Closed => cli.next("runbook runs"),
+        }
+    }
+}
+
+impl From<FindRunError> for CliError {
+    fn from(error: FindRunError) -> Self {
+        let text = error.to_string();
+        let cli = Self::new(ErrorKind::Usage, text);
+        match error {
+            FindRunError::Store(store) => store.into(),
+            FindRunError::Unknown(_) => cli.next("runbook runs"),
+            FindRunError::Empty => cli.next("runbook exec RUNBOOK"),
+            FindRunError::Ambiguous { matches, .. } => matches
+                .iter()
+                .fold(cli, |cli, run| cli.next(format!("runbook status {run}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::RunId;
+
+    #[test]
+    fn a_store_that_cannot_be_written_ends_with_its_own_code_and_a_command() {
+        let error = CliError::from(StoreError::Unavailable {
+            action: "open",
+            path: "/s/state.db".to_owned(),
+            source: Box::new(io::Error::from(io::ErrorKind::PermissionDenied)),
+        });
+        assert_eq!(error.kind.status(), ExitStatus::RECORD);
+        assert_eq!(
+            error.text(),
+            "error: cannot open `/s/state.db`\n  caused by: permission denied\n  \
+             next: ls -la /s/state.db; df -h /s/state.db\n  \
+             next: or name another directory: runbook --state-dir DIR …"
+        );
+        assert_eq!(error.json()["error"]["exit_code"], 9);
+    }
+
+    #[test]
+    fn an_ambiguous_prefix_lists_the_runs() {
+        let error = CliError::from(FindRunError::Ambiguous {
+            prefix: "01".to_owned(),
+            matches: vec![RunId::from_parts(2, 0), RunId::from_parts(1, 0)],
+        });
+        assert_eq!(error.kind, ErrorKind::Usage);
+        assert_eq!(error.chain.message, "`01` is the start of 2 run ids");
+        assert_eq!(error.next[0], "runbook status 00000000020000000000000000");
+    }
+
+    #[test]
+    fn a_store_error_behind_a_search_stays_a_store_error() {
+        let error = CliError::from(FindRunError::Store(StoreError::Closed));
+        assert_eq!(error.kind, ErrorKind::Record);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_to_speak_of() {
+        let error = CliError::output(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(error.kind.status(), ExitStatus::BROKEN_PIPE);
+        let full = CliError::output(io::ErrorKind::StorageFull.into());
+        assert_eq!(full.kind.status(), ExitStatus::FAILED);
+    }
+}

@@ -1,0 +1,15 @@
+//! Floor 7, the command line: one file per command; words and exit codes of errors in one place.
+
+pub mod args;
+mod commands;
+mod context;
+mod error;
+mod exit;
+mod output;
+mod run;
+
+pub use context::Context;
+pub use error::{CliError, ErrorKind};
+pub use exit::{EXIT_CODES, ExitStatus};
+pub use output::{OutputFormat, Printer};
+pub use run::run;

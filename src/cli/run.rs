@@ -1,0 +1,100 @@
+//! From the arguments to an exit code.
+
+use std::ffi::OsString;
+use std::panic::{self, PanicHookInfo};
+
+use clap::error::ErrorKind as ClapErrorKind;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
+
+use super::args::Cli;
+use super::commands;
+use super::context::Context;
+use super::error::{CliError, ErrorKind};
+use super::exit::ExitStatus;
+use super::output::{Printer, write_error};
+use crate::settings::{Settings, Variables};
+
+/// Runs one command, from its arguments (the program's name first) to its exit code.
+pub fn run(arguments: Vec<OsString>) -> ExitStatus {
+    panic::set_hook(Box::new(report_panic));
+    panic::catch_unwind(|| parse_and_run(arguments)).unwrap_or(ExitStatus::BUG)
+}
+
+fn parse_and_run(arguments: Vec<OsString>) -> ExitStatus {
+    let cli = match parse(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return report_usage(&error),
+    };
+    let out = cli.global.printer();
+    let result = Settings::resolve(cli.global.overrides(), Variables::read())
+        .map_err(CliError::from)
+        .and_then(|settings| {
+            start_tracing(settings.log.as_deref())?;
+            commands::dispatch(&Context { settings, out }, &cli.command)
+        });
+    result.unwrap_or_else(|error| report(&error, out))
+}
+
+/// `--no-color` must hold for the messages about the command line itself, so it is looked for first.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let plain = arguments.iter().any(|argument| argument == "--no-color");
+    let mut command = Cli::command();
+    if plain {
+        command = command.color(ColorChoice::Never);
+    }
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Help and version are data; everything else is a mistake on the command line.
+fn report_usage(error: &clap::Error) -> ExitStatus {
+    let wanted = matches!(
+        error.kind(),
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
+    );
+    match error.print() {
+        Err(problem) if wanted => CliError::output(problem).kind.status(),
+        _ if wanted => ExitStatus::SUCCEEDED,
+        _ => ExitStatus::USAGE,
+    }
+}
+
+fn report(error: &CliError, out: Printer) -> ExitStatus {
+    if error.kind != ErrorKind::BrokenPipe {
+        if out.is_json() {
+            write_error(error.json());
+        } else {
+            write_error(error.text());
+        }
+    }
+    error.kind.status()
+}
+
+fn start_tracing(filter: Option<&str>) -> Result<(), CliError> {
+    let Some(filter) = filter else {
+        return Ok(());
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+        CliError::new(ErrorKind::Usage, "RUNBOOK_LOG is not a filter")
+            .because(&error)
+            .next("RUNBOOK_LOG=debug runbook …")
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .map_err(|error| CliError::bug(format!("tracing cannot be started: {error}")))
+}
+
+/// In place of a backtrace: what happened, where, and whose mistake it is.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("no message");
+    let place = info
+        .location()
+        .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let version = env!("CARGO_PKG_VERSION");
+    write_error(format_args!(
+        "error: runbook {version} made a mistake at {place}: {message}\n  \
+         next: report this with the command that was typed; what was recorded so far is safe: runbook runs"
+    ));
+}

@@ -1,0 +1,6 @@
+//! What the tests of the command line share: a place of their own, and its output in one text.
+
+mod env;
+mod output;
+
+pub(crate) use env::TestEnv;
