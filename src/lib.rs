@@ -10,4 +10,5 @@ pub mod handler;
 pub mod language;
 pub mod model;
 pub mod plan;
+pub mod report;
 pub mod store;

@@ -1,0 +1,21 @@
+//! Floor 6, a face: data turned into text. Everything returns a `String` or writes to a given writer.
+//!
+//! Nothing that a step, a file or a person wrote reaches a terminal with its control characters.
+
+mod diagnostics;
+mod excerpt;
+#[cfg(test)]
+mod fixtures;
+mod plan_text;
+mod style;
+mod text;
+mod timeline;
+
+pub use diagnostics::{
+    diagnostics_compact, diagnostics_json, diagnostics_summary, diagnostics_text,
+};
+pub use plan_text::plan_text;
+pub use style::Style;
+pub use timeline::{
+    CancelRow, Finish, GateRow, Origin, StepRow, StepStatus, Timeline, UndoRow, UndoStatus, VoteRow,
+};
