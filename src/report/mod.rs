@@ -6,6 +6,7 @@ mod diagnostics;
 mod excerpt;
 #[cfg(test)]
 mod fixtures;
+mod graph;
 mod plan_text;
 mod style;
 mod text;
@@ -14,6 +15,7 @@ mod timeline;
 pub use diagnostics::{
     diagnostics_compact, diagnostics_json, diagnostics_summary, diagnostics_text,
 };
+pub use graph::{graph_dot, graph_mermaid, graph_svg, graph_text};
 pub use plan_text::plan_text;
 pub use style::Style;
 pub use timeline::{

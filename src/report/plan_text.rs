@@ -105,11 +105,7 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
         fact("objectives", objectives.join(", "), Paint::Plain);
     }
     fact("on failure", on_failure_text(plan), Paint::Plain);
-    fact(
-        "digest",
-        format!("sha256:{}", digest.short()),
-        Paint::Plain,
-    );
+    fact("digest", format!("sha256:{}", digest.short()), Paint::Plain);
     format!(
         "{name}{title}\n{}{}",
         table.render(style),
