@@ -12,6 +12,7 @@ pub mod handler;
 pub mod language;
 pub mod model;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod settings;
 pub mod store;
