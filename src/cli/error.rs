@@ -174,6 +174,7 @@ impl From<StoreError> for CliError {
             StoreError::TooNew { .. } => {
                 cli.next("use the newer runbook that wrote it: runbook version")
             }
+            StoreError::UnknownRun(_) => cli.next("runbook runs"),
             StoreError::Conflict { run, .. } => cli.next(format!("runbook status {run}")),
             StoreError::Corrupt { .. } => {
                 cli.next("keep the file for a look at it, and name another directory: runbook --state-dir DIR …")

@@ -19,6 +19,6 @@ mod worker;
 pub use control::{Control, RunEnd, RunHandle};
 pub use dry_run::{DryRunStep, DryRunVerdict, dry_run};
 pub use error::EngineError;
-pub use owner::{is_alive, this_process};
+pub use owner::{is_alive, start_time};
 pub use progress::ProgressReceiver;
 pub use start::{Engine, EngineParts, OnDurable, RunOptions};

@@ -206,7 +206,11 @@ impl World {
             clock: Arc::new(TestClock::default()),
             root: Arc::new(PathBuf::from(dir.path())),
             layout: StateLayout::new(dir.path().join("state")),
-            owner: crate::engine::this_process("here"),
+            owner: EngineOwner {
+                host: "here".into(),
+                pid: std::process::id(),
+                started: crate::engine::start_time(std::process::id()).expect("alive"),
+            },
             actor: Actor {
                 name: "ana".into(),
                 host: "here".into(),
