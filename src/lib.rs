@@ -6,10 +6,13 @@
 
 pub mod base;
 pub mod cli;
+pub mod engine;
 pub mod event;
 pub mod handler;
 pub mod language;
 pub mod model;
 pub mod plan;
+pub mod report;
+pub mod run;
 pub mod settings;
 pub mod store;

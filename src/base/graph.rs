@@ -156,8 +156,8 @@ fn shortest_circle(component: &[usize], needs: &[Vec<usize>]) -> Vec<usize> {
                 path.reverse();
                 return path;
             }
-            if !previous.contains_key(&need) {
-                previous.insert(need, node);
+            if let std::collections::hash_map::Entry::Vacant(entry) = previous.entry(need) {
+                entry.insert(node);
                 queue.push_back(need);
             }
         }

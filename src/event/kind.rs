@@ -35,6 +35,13 @@ pub enum EventKind {
         /// Version of this program.
         version: String,
     },
+    /// Another process took the run over. What was under way then is *lost* until it is settled.
+    RunResumed {
+        /// Who resumed it.
+        actor: Actor,
+        /// Version of this program.
+        version: String,
+    },
     /// An attempt is about to be made. Durable before the handler is called.
     StepStarted {
         /// The step.
@@ -43,6 +50,15 @@ pub enum EventKind {
         attempt: AttemptNo,
         /// The rendered inputs.
         inputs: Value,
+    },
+    /// The action of a polling step is about to be called again. Durable before the handler is called.
+    StepPollStarted {
+        /// The step.
+        step: StepId,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// Which call of this attempt; the first call was 1.
+        poll: u32,
     },
     /// The action returned, but `until` does not hold yet.
     StepPolled {
@@ -230,6 +246,8 @@ impl EventKind {
         match self {
             Self::RunCreated { .. } => "run_created",
             Self::StepStarted { .. } => "step_started",
+            Self::RunResumed { .. } => "run_resumed",
+            Self::StepPollStarted { .. } => "step_poll_started",
             Self::StepPolled { .. } => "step_polled",
             Self::StepSucceeded { .. } => "step_succeeded",
             Self::StepFailed { .. } => "step_failed",
@@ -257,6 +275,7 @@ impl EventKind {
     pub fn step(&self) -> Option<&StepId> {
         match self {
             Self::StepStarted { step, .. }
+            | Self::StepPollStarted { step, .. }
             | Self::StepPolled { step, .. }
             | Self::StepSucceeded { step, .. }
             | Self::StepFailed { step, .. }
@@ -273,6 +292,7 @@ impl EventKind {
             | Self::UndoFailed { step, .. }
             | Self::UndoRetryScheduled { step, .. } => Some(step),
             Self::RunCreated { .. }
+            | Self::RunResumed { .. }
             | Self::CancelRequested { .. }
             | Self::RunTimedOut
             | Self::RollbackStarted { .. }

@@ -1,11 +1,90 @@
-//! CEL conditions.
+//! CEL conditions (<https://cel.dev>).
 
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::{Context, Env, ExecutionError, Value as CelValue};
+
+use super::cel_value;
 use super::scope::{ExprError, Reference, Scope};
+use crate::base::{Map, Value, did_you_mean};
+use crate::model::Ty;
 
-/// A parsed condition.
-#[derive(Debug, Clone)]
+/// Longest condition in bytes.
+pub const MAX_CONDITION_BYTES: usize = 4 * 1024;
+/// Most brackets open at once: the library's parser calls itself for each.
+const MAX_DEPTH: usize = 24;
+/// Most operators and dots: a long chain of them is a deep tree, and the library walks it recursively.
+const MAX_OPERATORS: usize = 200;
+
+/// The functions of conditions: CEL's own, and `bytes("64MiB")` for sizes.
+const FUNCTIONS: [&str; 30] = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "type",
+    "dyn",
+    "duration",
+    "timestamp",
+    "bytes",
+    "has",
+    "all",
+    "exists",
+    "exists_one",
+    "map",
+    "filter",
+    "getFullYear",
+    "getMonth",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "getDayOfYear",
+];
+
+/// Our `duration` also reads days, and our `bytes` reads sizes; CEL's own functions of these names
+/// cannot be replaced, so calls are renamed to names that no one can write.
+const RENAMED: [(&str, &str); 2] = [("duration", "@duration"), ("bytes", "@bytes")];
+
+static ENV: LazyLock<Arc<Env>> =
+    LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
+
+/// A parsed condition. Cheap to clone.
+#[derive(Clone)]
 pub struct Condition {
-    references: Vec<Reference>,
+    tree: Arc<IdedExpr>,
+    references: Arc<[Reference]>,
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition")
+            .field("references", &self.references)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of a condition's result before it is evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gives<'a> {
+    /// `true` or `false`.
+    Bool,
+    /// Something else, such as `a number`.
+    Other(&'static str),
+    /// The value of one reference.
+    Reference(&'a Reference),
+    /// Not known.
+    Unknown,
 }
 
 impl Condition {
@@ -13,9 +92,23 @@ impl Condition {
     ///
     /// # Errors
     /// [`ExprError`] with the place of the mistake.
-    pub fn parse(_text: &str) -> Result<Self, ExprError> {
-        Ok(Self {
+    pub fn parse(text: &str) -> Result<Self, ExprError> {
+        refuse_hostile(text)?;
+        let (mut tree, source) = ENV
+            .parser()
+            .max_recursion_depth(MAX_DEPTH as u16)
+            .parse_with_source_info(text)
+            .map_err(|errors| syntax_error(&errors, text))?;
+        let mut walk = Walk {
+            text,
+            source: &source,
             references: Vec::new(),
+            bound: Vec::new(),
+        };
+        walk.expression(&mut tree, 0)?;
+        Ok(Self {
+            references: Arc::from(walk.references),
+            tree: Arc::new(tree),
         })
     }
 
@@ -24,11 +117,545 @@ impl Condition {
         &self.references
     }
 
+    /// What is known of its result.
+    pub fn gives(&self) -> Gives<'_> {
+        match &self.tree.expr {
+            Expr::Call(call) => match call.func_name.as_str() {
+                operators::ADD
+                | operators::SUBSTRACT
+                | operators::MULTIPLY
+                | operators::DIVIDE
+                | operators::MODULO
+                | operators::NEGATE
+                | "size"
+                | "int"
+                | "double"
+                | "@bytes" => Gives::Other("a number or text"),
+                "string" => Gives::Other("text"),
+                "@duration" => Gives::Other("a duration"),
+                "timestamp" => Gives::Other("a timestamp"),
+                operators::INDEX => self.one_reference(),
+                operators::CONDITIONAL => Gives::Unknown,
+                name if name.starts_with(['_', '!', '@']) => Gives::Bool,
+                "contains" | "startsWith" | "endsWith" | "matches" | "bool" => Gives::Bool,
+                _ => Gives::Unknown,
+            },
+            Expr::Select(select) if select.test => Gives::Bool,
+            Expr::Select(_) | Expr::Ident(_) => self.one_reference(),
+            Expr::Literal(LiteralValue::Boolean(_)) => Gives::Bool,
+            Expr::Literal(LiteralValue::String(_)) => Gives::Other("text"),
+            Expr::Literal(_) => Gives::Other("a number"),
+            Expr::List(_) => Gives::Other("a list"),
+            Expr::Map(_) | Expr::Struct(_) => Gives::Other("a map"),
+            _ => Gives::Unknown,
+        }
+    }
+
+    fn one_reference(&self) -> Gives<'_> {
+        match self.references.as_ref() {
+            [one] => Gives::Reference(one),
+            _ => Gives::Unknown,
+        }
+    }
+
     /// Whether it holds.
     ///
     /// # Errors
     /// [`ExprError`] when a reference has no value, or the result is no boolean.
-    pub fn holds(&self, _scope: &Scope) -> Result<bool, ExprError> {
-        Ok(true)
+    pub fn holds(&self, scope: &Scope) -> Result<bool, ExprError> {
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        let declare = |error: cel::DeclarationError| ExprError::new(error.to_string());
+        context
+            .add_function(RENAMED[0].1, cel_value::duration)
+            .map_err(declare)?;
+        context
+            .add_function(RENAMED[1].1, cel_value::bytes)
+            .map_err(declare)?;
+        let part: Map<String, Value> = scope.part(&self.references);
+        for (root, value) in &part {
+            let ty = scope.roots().get(root).map_or(&Ty::Any, |(_, ty)| ty);
+            let value = cel_value::from_json(value, ty)
+                .map_err(|why| ExprError::new(format!("`{root}`: {why}")))?;
+            context.add_variable_from_value(root.clone(), value);
+        }
+        match CelValue::resolve(&self.tree, &context) {
+            Ok(CelValue::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(ExprError::new(format!(
+                "the condition gives {}, but it must give true or false",
+                cel_value::kind_name(&other)
+            ))),
+            Err(error) => Err(self.evaluation_error(&error, scope)),
+        }
+    }
+
+    fn evaluation_error(&self, error: &ExecutionError, scope: &Scope) -> ExprError {
+        let missing = |name: &str| {
+            self.references
+                .iter()
+                .find(|r| r.path.iter().any(|s| s == name) && scope.lookup(&r.path).is_none())
+        };
+        let name = match error {
+            ExecutionError::NoSuchKey(name) | ExecutionError::UndeclaredReference(name) => name,
+            other => return ExprError::new(lower_first(&other.to_string())),
+        };
+        match missing(name) {
+            Some(reference) => ExprError::new(super::render::no_value(&reference.to_string()))
+                .at(reference.range.clone())
+                .help(format!(
+                    "guard it with has({reference}) if it may be absent"
+                )),
+            None => ExprError::new(format!("`{name}` has no value")),
+        }
+    }
+}
+
+/// Refuses what could overflow the stack of a recursive parser, before it sees it.
+fn refuse_hostile(text: &str) -> Result<(), ExprError> {
+    if text.trim().is_empty() {
+        return Err(ExprError::new("the condition is empty"));
+    }
+    if text.len() > MAX_CONDITION_BYTES {
+        return Err(ExprError::new(format!(
+            "this condition has {} bytes; at most {MAX_CONDITION_BYTES} are allowed",
+            text.len()
+        )));
+    }
+    let mut depth = 0usize;
+    let mut operators = 0usize;
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), close) if open == close => quote = None,
+            (Some(_), _) => continue,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[' | '{') => {
+                depth += 1;
+                operators += 1;
+            }
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            (None, '.' | '+' | '-' | '*' | '/' | '%' | '!' | '?' | '<' | '>' | '=' | '&' | '|') => {
+                operators += 1;
+            }
+            (None, _) => {}
+        }
+        if depth > MAX_DEPTH || operators > MAX_OPERATORS {
+            return Err(ExprError::new(if depth > MAX_DEPTH {
+                format!("this condition is nested deeper than {MAX_DEPTH} levels")
+            } else {
+                format!("this condition has more than {MAX_OPERATORS} operators and dots")
+            })
+            .at(at..at + c.len_utf8()));
+        }
+    }
+    Ok(())
+}
+
+fn syntax_error(errors: &cel::ParseErrors, text: &str) -> ExprError {
+    let Some(first) = errors.errors.first() else {
+        return ExprError::new("this is not a condition");
+    };
+    let message = lower_first(first.msg.lines().next().unwrap_or_default().trim())
+        .trim_start_matches("syntax error: ")
+        .to_owned();
+    let message = if message.is_empty() || message == "uNKNOWN" {
+        "this is not a condition".to_owned()
+    } else {
+        format!("this is not a condition: {message}")
+    };
+    let (line, column) = first.pos;
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(usize::try_from(line - 1).unwrap_or(0))
+        .map(str::len)
+        .sum();
+    let start = text[line_start..]
+        .char_indices()
+        .nth(usize::try_from(column - 1).unwrap_or(0))
+        .map_or(text.len(), |(i, _)| line_start + i);
+    let width = text[start..]
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .map(char::len_utf8)
+        .sum::<usize>();
+    let end = text.len().min(start + width.max(1));
+    let error = ExprError::new(message);
+    match text.get(start..end) {
+        Some(_) => error.at(start..end),
+        None => error.at(start..text.len()),
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    source: &'a SourceInfo,
+    references: Vec<Reference>,
+    bound: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn expression(&mut self, tree: &mut IdedExpr, depth: usize) -> Result<(), ExprError> {
+        if depth > MAX_OPERATORS + MAX_DEPTH {
+            return Err(ExprError::new("this condition has too many operators"));
+        }
+        if let Some((path, end)) = self.path(tree) {
+            self.reference(path, tree, end);
+            return Ok(());
+        }
+        let depth = depth + 1;
+        match &mut tree.expr {
+            Expr::Call(call) => {
+                let place = self.source.offset_for(tree.id);
+                self.function(&mut call.func_name, place)?;
+                if let Some(target) = &mut call.target {
+                    self.expression(target, depth)?;
+                }
+                for argument in &mut call.args {
+                    self.expression(argument, depth)?;
+                }
+            }
+            Expr::Comprehension(loop_) => {
+                self.expression(&mut loop_.iter_range, depth)?;
+                self.expression(&mut loop_.accu_init, depth)?;
+                let before = self.bound.len();
+                self.bound.push(loop_.iter_var.clone());
+                self.bound.extend(loop_.iter_var2.clone());
+                self.bound.push(loop_.accu_var.clone());
+                self.expression(&mut loop_.loop_cond, depth)?;
+                self.expression(&mut loop_.loop_step, depth)?;
+                self.expression(&mut loop_.result, depth)?;
+                self.bound.truncate(before);
+            }
+            Expr::List(list) => {
+                for element in &mut list.elements {
+                    self.expression(element, depth)?;
+                }
+            }
+            Expr::Map(map) => self.entries(&mut map.entries, depth)?,
+            Expr::Struct(map) => self.entries(&mut map.entries, depth)?,
+            Expr::Select(select) => self.expression(&mut select.operand, depth)?,
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        }
+        Ok(())
+    }
+
+    fn entries(
+        &mut self,
+        entries: &mut [cel::common::ast::IdedEntryExpr],
+        depth: usize,
+    ) -> Result<(), ExprError> {
+        for entry in entries {
+            match &mut entry.expr {
+                EntryExpr::StructField(field) => self.expression(&mut field.value, depth)?,
+                EntryExpr::MapEntry(pair) => {
+                    self.expression(&mut pair.key, depth)?;
+                    self.expression(&mut pair.value, depth)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&self, name: &mut String, place: Option<(u32, u32)>) -> Result<(), ExprError> {
+        if let Some((_, ours)) = RENAMED.iter().find(|(theirs, _)| theirs == name) {
+            (*ours).clone_into(name);
+            return Ok(());
+        }
+        if name.starts_with(['_', '!', '-', '@']) || FUNCTIONS.contains(&name.as_str()) {
+            return Ok(());
+        }
+        let mut error = ExprError::new(format!("there is no function `{name}`"));
+        error.help = did_you_mean(name, FUNCTIONS).map(|near| format!("did you mean `{near}`?"));
+        // The library's place of a call is its bracket; the name stands before it.
+        error.range = place.and_then(|(start, _)| {
+            let start = usize::try_from(start).ok()?;
+            let upto = self.text.get(..start + 1)?;
+            upto.rfind(name.as_str()).map(|at| at..at + name.len())
+        });
+        Err(error)
+    }
+
+    /// The dotted path that a tree spells, root first, and where its last part was written.
+    /// An index with a constant text is a part like any other; with a constant number too.
+    fn path(&self, tree: &IdedExpr) -> Option<(Vec<String>, usize)> {
+        let at = |id: u64| {
+            self.source
+                .offset_for(id)
+                .map_or((0, 0), |(a, b)| (a as usize, b as usize))
+        };
+        match &tree.expr {
+            Expr::Ident(name) => Some((vec![name.clone()], at(tree.id).1 + 1)),
+            Expr::Select(select) => {
+                let (mut path, end) = self.path(&select.operand)?;
+                path.push(select.field.clone());
+                let dot = self.text.get(end..).and_then(|t| t.find(&select.field));
+                Some((path, dot.map_or(end, |i| end + i + select.field.len())))
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX && call.args.len() == 2 => {
+                let (mut path, _) = self.path(&call.args[0])?;
+                match &call.args[1].expr {
+                    Expr::Literal(LiteralValue::String(key)) => path.push(key.inner().to_owned()),
+                    Expr::Literal(LiteralValue::Int(index)) => {
+                        path.push(index.inner().to_string());
+                    }
+                    _ => return None,
+                }
+                let end = at(call.args[1].id).1 + 1;
+                let close = self.text.get(end..).and_then(|t| t.find(']'));
+                Some((path, close.map_or(end, |i| end + i + 1)))
+            }
+            _ => None,
+        }
+    }
+
+    fn reference(&mut self, path: Vec<String>, tree: &IdedExpr, end: usize) {
+        // Names with `@` are made by the library's macros.
+        if path[0].starts_with('@') || self.bound.contains(&path[0]) {
+            return;
+        }
+        let mut root = tree;
+        loop {
+            root = match &root.expr {
+                Expr::Select(select) => &select.operand,
+                Expr::Call(call) if !call.args.is_empty() => &call.args[0],
+                _ => break,
+            };
+        }
+        let start = self
+            .source
+            .offset_for(root.id)
+            .map_or(0, |(start, _)| start as usize);
+        self.references.push(Reference {
+            path,
+            range: start..end.max(start),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ObjectTy;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    fn object(fields: &[(&str, Ty)]) -> Ty {
+        Ty::Object(ObjectTy {
+            fields: fields
+                .iter()
+                .map(|(name, ty)| ((*name).to_owned(), ty.clone()))
+                .collect::<BTreeMap<_, _>>(),
+            required: Vec::new(),
+            open: false,
+        })
+    }
+
+    fn scope() -> Scope {
+        let mut scope = Scope::new();
+        scope.set(
+            "outputs",
+            json!({
+                "latency": "1500ms", "healthy": true, "count": 3, "size": 70_000_000, "ratio": 1,
+                "at": "2026-11-23T03:00:00Z", "name": "api-7", "tags": ["a", "b"],
+                "parts": [{"name": "x", "lag": "3s"}], "a b": 1, "nothing": null, "big": u64::MAX
+            }),
+            object(&[
+                ("latency", Ty::Duration),
+                ("size", Ty::Size),
+                ("ratio", Ty::Float),
+                ("at", Ty::Timestamp),
+                (
+                    "parts",
+                    Ty::List(Box::new(object(&[("lag", Ty::Duration)]))),
+                ),
+            ]),
+        );
+        scope.set("params", json!({"force": false}), Ty::Any);
+        scope
+    }
+
+    fn holds(text: &str) -> Result<bool, String> {
+        Condition::parse(text)
+            .and_then(|c| c.holds(&scope()))
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn compares_values_by_type() {
+        for text in [
+            "outputs.healthy && outputs.latency < duration(\"2s\")",
+            "outputs.latency == duration(\"1.5s\") && outputs.latency < duration(\"1d\")",
+            "outputs.count > 2 || params.force",
+            "outputs.size > bytes(\"64MiB\")",
+            "outputs.ratio > 0.5 && outputs.ratio == 1.0",
+            "outputs.at < timestamp(\"2026-11-23T03:00:01Z\")",
+            "outputs.at + duration(\"1d\") > timestamp(\"2026-11-24T02:00:00Z\")",
+            "outputs.name.matches(\"^api-[0-9]+$\")",
+            "outputs.name.startsWith(\"api\") && size(outputs.tags) == 2",
+            "outputs.tags.exists(t, t == \"b\") && \"a\" in outputs.tags",
+            "outputs.parts.all(p, p.lag > duration(\"2s\"))",
+            "outputs[\"a b\"] == 1 && outputs.tags[1] == \"b\"",
+            "!has(outputs.missing) && has(outputs.name)",
+            "outputs.nothing == null",
+            "params.force ? outputs.count > 5 : outputs.count == 3",
+            "outputs.big > 5u",
+        ] {
+            assert_eq!(holds(text), Ok(true), "{text}");
+        }
+        assert_eq!(holds("params.force"), Ok(false));
+    }
+
+    #[test]
+    fn says_why_it_cannot_be_evaluated() {
+        for (text, part) in [
+            ("outputs.missing > 1", "`outputs.missing` has no value"),
+            ("vars.x == 1", "`vars.x` has no value"),
+            (
+                "outputs.count",
+                "gives a number, but it must give true or false",
+            ),
+            ("outputs.name > 5", "no matching overload"),
+            ("outputs.latency < duration(\"2 s\")", "no unit of time"),
+            ("outputs.size < bytes(\"2XB\")", "no unit of size"),
+            ("outputs.name.matches(\"(\")", ""),
+        ] {
+            let error = holds(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn lists_full_paths_with_their_places() {
+        let refs = |text: &str| {
+            Condition::parse(text)
+                .expect(text)
+                .references()
+                .iter()
+                .map(|r| format!("{r} @ {}", &text[r.range.clone()]))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            refs("steps.lag.outputs.total > 1000 && params.force"),
+            [
+                "steps.lag.outputs.total @ steps.lag.outputs.total",
+                "params.force @ params.force"
+            ]
+        );
+        assert_eq!(
+            refs("\"é\" == params[\"a b\"].c && vars . x == 1"),
+            ["params.a b.c @ params[\"a b\"].c", "vars.x @ vars . x"]
+        );
+        assert_eq!(
+            refs("outputs.items.exists(i, i.name == params.name)"),
+            ["outputs.items @ outputs.items", "params.name @ params.name"]
+        );
+        assert_eq!(
+            refs("outputs.list[0].x == 1"),
+            ["outputs.list.0.x @ outputs.list[0].x"]
+        );
+        assert_eq!(
+            refs("outputs.map[params.key].x == 1"),
+            ["outputs.map @ outputs.map", "params.key @ params.key"]
+        );
+        assert_eq!(refs("has(outputs.x) && size(outputs.y) > 0").len(), 2);
+        assert_eq!(refs("{\"a\": params.x}[\"a\"] == [vars.y][0]").len(), 2);
+    }
+
+    #[test]
+    fn knows_what_cannot_be_a_condition() {
+        let gives = |text: &str| format!("{:?}", Condition::parse(text).expect(text).gives());
+        assert_eq!(gives("outputs.a > 1"), "Bool");
+        assert_eq!(gives("!params.a || has(outputs.b)"), "Bool");
+        assert_eq!(gives("[1].exists(x, x > 0)"), "Unknown");
+        assert_eq!(gives("1 + 1"), "Other(\"a number or text\")");
+        assert_eq!(gives("\"true\""), "Other(\"text\")");
+        assert!(gives("outputs.a").starts_with("Reference"));
+    }
+
+    #[test]
+    fn refuses_with_a_place() {
+        for (text, part, place) in [
+            ("outputs.a == ", "not a condition", ""),
+            ("outputs.a = 1", "not a condition", "="),
+            ("outputs.a && && b", "not a condition", "&"),
+            ("isReady(outputs.a)", "no function `isReady`", "isReady"),
+            (
+                "outputs.a.startswith(\"x\")",
+                "no function `startswith`",
+                "startswith",
+            ),
+            ("", "empty", ""),
+        ] {
+            let error = Condition::parse(text).expect_err(text);
+            assert!(error.message.contains(part), "{text}: {error}");
+            if !place.is_empty() {
+                let range = error.range.clone().unwrap_or_default();
+                assert_eq!(&text[range], place, "{text}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_conditions_are_refused_quickly_on_a_small_stack() {
+        let work = || {
+            let started = Instant::now();
+            for text in [
+                "(".repeat(100_000),
+                format!("{}1{}", "(".repeat(60), ")".repeat(60)),
+                format!("{}1{}", "(".repeat(2_000), ")".repeat(2_000)),
+                "[".repeat(4_000),
+                "!".repeat(4_000) + "a",
+                "-".repeat(4_000) + "1",
+                "1+".repeat(2_000) + "1 > 0",
+                "a && ".repeat(800) + "a",
+                "a".to_owned() + &".b".repeat(2_000),
+                "f(x)".to_owned() + &".b".repeat(2_000),
+                "a".to_owned() + &"[0]".repeat(1_300),
+                "a?b:".repeat(1_000) + "c",
+                "a".to_owned() + &".exists(x, x".repeat(60) + &")".repeat(60),
+                "[[1].map(a, [2].map(b, ".repeat(20) + "1" + &"))]".repeat(20),
+                "\"".to_owned() + &"a".repeat(4_000),
+                "a.map(x, ".repeat(30) + "x" + &")".repeat(30),
+            ] {
+                if let Ok(condition) = Condition::parse(&text) {
+                    let _ = condition.holds(&scope());
+                }
+            }
+            started.elapsed()
+        };
+        // Worker threads have 2 MiB.
+        let elapsed = std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(work)
+            .expect("starts")
+            .join()
+            .expect("does not overflow");
+        assert!(elapsed.as_secs() < 30, "{elapsed:?}");
+        assert!(Condition::parse(&"(".repeat(100_000)).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn any_text_is_answered(text in "(outputs|a|[()\\[\\]{}.,:?!&|=<>+*/%\"'0-9 bxu\\\\-]|\\.\\?|has|map|in|é){0,40}") {
+            if let Ok(condition) = Condition::parse(&text) {
+                let _ = condition.holds(&scope());
+            }
+        }
+
+        #[test]
+        fn any_unicode_is_answered(text in "\\PC{0,40}") {
+            let _ = Condition::parse(&text);
+        }
     }
 }

@@ -1,14 +1,36 @@
 //! Handlebars templates with escaping by context.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use handlebars::Context;
+
+use super::escape::escape_value;
+use super::render::{render_tree, whole_reference};
 use super::scope::{ExprError, Reference, Scope};
+use super::syntax::{self, Syntax};
 use crate::base::Value;
 use crate::model::Escape;
 
-/// A parsed template.
+/// Longest template in bytes.
+pub const MAX_TEMPLATE_BYTES: usize = 64 * 1024;
+
+/// A parsed template. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Template {
-    text: String,
-    references: Vec<Reference>,
+    form: Form,
+    references: Arc<[Reference]>,
+    raw: Arc<[Range<usize>]>,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// No expression in it.
+    Literal(Arc<str>),
+    /// Exactly one reference.
+    Whole,
+    /// Anything else.
+    Tree(Arc<handlebars::Template>),
 }
 
 impl Template {
@@ -17,22 +39,421 @@ impl Template {
     /// # Errors
     /// [`ExprError`] with the place of the mistake.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
+        let none = || Arc::from(Vec::new());
+        if !text.contains("{{") {
+            return Ok(Self {
+                form: Form::Literal(Arc::from(text)),
+                references: Arc::from(Vec::new()),
+                raw: none(),
+            });
+        }
+        if text.len() > MAX_TEMPLATE_BYTES {
+            return Err(ExprError::new(format!(
+                "this template has {} bytes; at most {MAX_TEMPLATE_BYTES} are allowed",
+                text.len()
+            ))
+            .help("keep long texts in a file, and name the file"));
+        }
+        if let Some(reference) = syntax::plain_reference(text) {
+            return Ok(Self {
+                form: Form::Whole,
+                references: Arc::from(vec![reference]),
+                raw: none(),
+            });
+        }
+        let Syntax {
+            tree,
+            references,
+            raw,
+        } = syntax::parse(text)?;
         Ok(Self {
-            text: text.to_owned(),
-            references: Vec::new(),
+            form: Form::Tree(Arc::new(tree)),
+            references: Arc::from(references),
+            raw: Arc::from(raw),
         })
     }
 
-    /// What it refers to.
+    /// What it refers to, in no particular order; one entry per place.
     pub fn references(&self) -> &[Reference] {
         &self.references
     }
 
-    /// Renders it. A text that is exactly one reference keeps the value's type.
+    /// The one reference that the whole text is, if it is one: its value keeps its type.
+    pub fn whole(&self) -> Option<&Reference> {
+        match self.form {
+            Form::Whole => self.references.first(),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing to render.
+    pub fn is_literal(&self) -> bool {
+        matches!(self.form, Form::Literal(_))
+    }
+
+    /// Where `{{{ raw }}}` expressions stand, which are not escaped.
+    pub fn raw_places(&self) -> &[Range<usize>] {
+        &self.raw
+    }
+
+    /// Renders it. A text that is exactly one reference keeps the value's type where nothing is escaped.
     ///
     /// # Errors
-    /// [`ExprError`] when a reference has no value.
-    pub fn render(&self, _scope: &Scope, _escape: Escape) -> Result<Value, ExprError> {
-        Ok(Value::String(self.text.clone()))
+    /// [`ExprError`] when a reference has no value, or its value cannot stand in this place.
+    pub fn render(&self, scope: &Scope, escape: Escape) -> Result<Value, ExprError> {
+        match &self.form {
+            Form::Literal(text) => Ok(Value::String(text.to_string())),
+            Form::Whole => whole_reference(&self.references[0], scope, escape),
+            Form::Tree(tree) => {
+                let context = Context::from(Value::Object(scope.part(&self.references)));
+                render_tree(tree, &context, escape)
+                    .map(Value::String)
+                    .map_err(|problem| problem.with_place(&self.references))
+            }
+        }
+    }
+}
+
+/// Escapes one value for a place, for callers that build text of their own.
+///
+/// # Errors
+/// [`ExprError`] when the value cannot stand in such a place.
+pub fn escape_for(value: &Value, escape: Escape) -> Result<String, ExprError> {
+    escape_value(value, escape).map_err(ExprError::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Ty;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::time::Instant;
+
+    fn scope() -> Scope {
+        let mut scope = Scope::new();
+        scope.set(
+            "params",
+            json!({
+                "name": "a b", "evil": "$(rm -rf /); 'x'", "count": 3, "force": false,
+                "list": ["x", "y z"], "people": [{"name": "Ann", "params": 1}, {"name": "Bo"}],
+                "map": {"b": 1, "a": "z"}, "nothing": null, "url": "http://127.0.0.1:80/x"
+            }),
+            Ty::Any,
+        );
+        scope.set("steps", json!({"one": {"outputs": {"pid": 7}}}), Ty::Any);
+        scope
+    }
+
+    fn render(text: &str, escape: Escape) -> Result<Value, String> {
+        Template::parse(text)
+            .and_then(|t| t.render(&scope(), escape))
+            .map_err(|e| e.to_string())
+    }
+
+    fn references(text: &str) -> Vec<(String, String)> {
+        let template = Template::parse(text).expect(text);
+        let mut found: Vec<_> = template
+            .references()
+            .iter()
+            .map(|r| (r.to_string(), text[r.range.clone()].to_owned()))
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn values_keep_their_type_or_become_text() {
+        for (text, expected) in [
+            ("no expression", json!("no expression")),
+            ("{{ params.list }}", json!(["x", "y z"])),
+            ("{{params.count}}", json!(3)),
+            ("{{ params.nothing }}", json!(null)),
+            ("{{ params.list.1 }}", json!("y z")),
+            ("n={{ params.count }}", json!("n=3")),
+            ("{{ params.map }} ", json!(r#"{"a":"z","b":1} "#)),
+            (
+                "{{ params.name }}{{ steps.one.outputs.pid }}",
+                json!("a b7"),
+            ),
+            ("{{#if params.force}}yes{{else}}no{{/if}}", json!("no")),
+            ("{{#if (gt params.count 2)}}many{{/if}}", json!("many")),
+            (
+                "{{#each params.list}}[{{this}}|{{params.count}}|{{@index}}]{{/each}}",
+                json!("[x|3|0][y z|3|1]"),
+            ),
+            (
+                "{{#each params.people as |p|}}{{p.name}},{{/each}}",
+                json!("Ann,Bo,"),
+            ),
+            (
+                "{{#each params.people}}{{name}} {{/each}}",
+                json!("Ann Bo "),
+            ),
+            ("{{#with steps.one}}{{outputs.pid}}{{/with}}", json!("")),
+            (
+                "{{#with steps.one}}{{this.outputs.pid}}{{/with}}",
+                json!("7"),
+            ),
+            ("{{default params.nothing \"-\"}}", json!("-")),
+            ("{{default params.missing params.name}}", json!("a b")),
+            ("{{json params.list}}", json!(r#"["x","y z"]"#)),
+            ("{{lookup params.list 0}}", json!("x")),
+            ("\\{{.Names}} {{ params.count }}", json!("{{.Names}} 3")),
+            ("{{{{raw}}}}{{.Names}}{{{{/raw}}}}", json!("{{.Names}}")),
+            ("{{! a note }}x", json!("x")),
+        ] {
+            match render(text, Escape::None) {
+                Ok(value) => assert_eq!(value, expected, "{text}"),
+                // `outputs` is a root everywhere, so that a name never changes its meaning.
+                Err(error) => {
+                    assert!(text.contains("{{outputs.pid}}"), "{text}: {error}");
+                    assert_eq!(error, "`outputs.pid` has no value");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_by_place() {
+        for (text, escape, expected) in [
+            ("{{ params.name }}", Escape::Shell, "'a b'"),
+            (
+                "echo {{ params.evil }}",
+                Escape::Shell,
+                r#"echo '$(rm -rf /); '"'x'""#,
+            ),
+            ("ls {{ sh params.list }}", Escape::Shell, "ls x 'y z'"),
+            (
+                "echo {{ json params.list }}",
+                Escape::Shell,
+                r#"echo '["x","y z"]'"#,
+            ),
+            (
+                "{{#each params.list}}{{this}};{{/each}}",
+                Escape::Shell,
+                "x;'y z';",
+            ),
+            (
+                "{{{ params.name }}} {{ params.count }}",
+                Escape::Shell,
+                "a b 3",
+            ),
+            (
+                "{{ params.url }}/{{ params.name }}",
+                Escape::Url,
+                "http://127.0.0.1:80/x/a%20b",
+            ),
+            (
+                "/{{ params.url }}",
+                Escape::Url,
+                "/http%3A%2F%2F127.0.0.1%3A80%2Fx",
+            ),
+            ("{{ params.name }}/x", Escape::Url, "a%20b/x"),
+            (
+                r#"{"n": {{ params.name }}, "l": {{ json params.list }}}"#,
+                Escape::Json,
+                r#"{"n": "a b", "l": ["x","y z"]}"#,
+            ),
+        ] {
+            assert_eq!(render(text, escape), Ok(json!(expected)), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_why_it_cannot_render() {
+        for (text, escape, part) in [
+            (
+                "{{ params.missing }}",
+                Escape::None,
+                "`params.missing` has no value",
+            ),
+            (
+                "x {{ params.missing }}",
+                Escape::None,
+                "`params.missing` has no value",
+            ),
+            ("x {{ params.nothing }}", Escape::None, "it is null"),
+            ("x {{ params.list }}", Escape::Shell, "{{sh ...}}"),
+            (
+                "{{ params.list }}",
+                Escape::Shell,
+                "`params.list` cannot be used here",
+            ),
+            (
+                "{{#each params.missing}}x{{/each}}",
+                Escape::None,
+                "has no value",
+            ),
+            ("x {{ params.list.a }}", Escape::None, "no item `a`"),
+            (
+                "{{json}}x{{json params.missing}}",
+                Escape::None,
+                "has no value",
+            ),
+        ] {
+            let error = render(text, escape).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        let error = Template::parse("ab {{ params.missing }}")
+            .and_then(|t| t.render(&scope(), Escape::None))
+            .expect_err("missing");
+        assert_eq!(error.range, Some(6..20));
+    }
+
+    #[test]
+    fn lists_every_reference_with_its_place() {
+        let refs = |text: &str| {
+            references(text)
+                .into_iter()
+                .map(|(path, _)| path)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            refs("{{params.a}} {{ steps.b.outputs.c }}"),
+            ["params.a", "steps.b.outputs.c"]
+        );
+        assert_eq!(
+            refs("{{#if params.a}}{{vars.b}}{{else}}{{vars.c}}{{/if}}"),
+            ["params.a", "vars.b", "vars.c"]
+        );
+        assert_eq!(
+            refs(
+                "{{#each params.l as |x i|}}{{x}}{{i}}{{@index}}{{this}}{{vars.d}}{{y}}{{/each}}{{x}}"
+            ),
+            ["params.l", "vars.d", "x"]
+        );
+        assert_eq!(
+            refs("{{json (lookup params.a vars.k)}}"),
+            ["params.a", "vars.k"]
+        );
+        assert_eq!(
+            refs("{{{params.a}}} {{default vars.x run.id}}"),
+            ["params.a", "run.id", "vars.x"]
+        );
+        assert_eq!(
+            refs("{{#each params.l}}{{../params.x}}{{@root.params.z}}{{/each}}").len(),
+            2
+        );
+        let twice = Template::parse("{{params.a}} {{params.a}}!").expect("parses");
+        assert_eq!(
+            twice
+                .references()
+                .iter()
+                .map(|r| r.range.clone())
+                .collect::<Vec<_>>(),
+            [2..10, 15..23]
+        );
+        assert!(
+            Template::parse("{{ vars.x }}")
+                .expect("parses")
+                .whole()
+                .is_some()
+        );
+        let raw = Template::parse("a {{{ params.x }}} {{ params.y }}").expect("parses");
+        assert_eq!(raw.raw_places().first(), Some(&(2..18)));
+        assert_eq!(raw.raw_places().len(), 1);
+    }
+
+    #[test]
+    fn refuses_with_a_place_and_a_reason() {
+        for (text, part, place) in [
+            (
+                "docker ps --format '{{.Names}}'",
+                "`{{.Names}}` is not a template expression",
+                "{{.Names}}",
+            ),
+            ("{{#if params.x}}never closed", "not closed", ""),
+            (
+                "{{#if params.x}}a{{/each}}",
+                "the block `if` is closed as `each`",
+                "{{/each}}",
+            ),
+            ("{{> other}}", "partials", ""),
+            ("{{#*inline \"x\"}}{{/inline}}", "decorators", ""),
+            (
+                "{{#foreach params.x}}{{/foreach}}",
+                "there is no block `{{#foreach}}`",
+                "foreach",
+            ),
+            ("{{upper params.x}}", "there is no helper `upper`", "upper"),
+            (
+                "{{#each params.l as |params|}}{{/each}}",
+                "hides `params`",
+                "",
+            ),
+            ("{{ this }}x", "only inside", "this"),
+            ("{{#if}}x{{/if}}", "wants a value", ""),
+        ] {
+            let error = Template::parse(text).expect_err(text);
+            assert!(error.message.contains(part), "{text}: {error}");
+            if !place.is_empty() {
+                let range = error.range.clone().expect(text);
+                assert_eq!(&text[range], place, "{text}: {error}");
+            }
+        }
+        let help = Template::parse("{{.Names}}")
+            .expect_err("go")
+            .help
+            .unwrap_or_default();
+        assert!(
+            help.contains("\\{{") && help.contains("template: false"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn hostile_templates_are_refused_quickly() {
+        let started = Instant::now();
+        for text in [
+            "{{#if a}}".repeat(20_000),
+            format!("{}{}", "{{#if a}}".repeat(5_000), "{{/if}}".repeat(5_000)),
+            "{{#if a}}".repeat(199),
+            format!(
+                "{}x{}",
+                "{{#if params.a}}".repeat(200),
+                "{{/if}}".repeat(199)
+            ),
+            "{{".repeat(30_000),
+            format!("{{{{ {} }}}}", "(json ".repeat(10_000)),
+            format!("{{{{ json {} }}}}", "[".repeat(30_000)),
+            "{{{{raw}}}}".repeat(5_000),
+            format!("{{{{{}", "~".repeat(60_000)),
+            "a".repeat(10_000_000) + "{{ x }}",
+        ] {
+            assert!(Template::parse(&text).is_err(), "{}…", &text[..20]);
+        }
+        // Debug builds on a busy machine are slow; a hang takes minutes.
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn any_text_is_answered(text in "([{}#/~!a-z .()\"'|=@*>&^\\\\\\[\\]]|\\{\\{|\\}\\}|else|if|as|each|ü){0,60}") {
+            if let Ok(template) = Template::parse(&text) {
+                for escape in [Escape::None, Escape::Shell, Escape::Url, Escape::Json] {
+                    let _ = template.render(&scope(), escape);
+                }
+            }
+        }
+
+        #[test]
+        fn text_without_braces_is_left_alone(text in "[^{]{0,80}") {
+            prop_assert_eq!(render(&text, Escape::Shell), Ok(json!(text)));
+        }
+
+        #[test]
+        fn a_shell_value_stays_one_word(word in "[^\0]{0,40}") {
+            let mut scope = Scope::new();
+            scope.set("params", json!({"word": word}), Ty::Any);
+            let template = Template::parse("x {{ params.word }} y").expect("parses");
+            let line = template.render(&scope, Escape::Shell).expect("renders");
+            prop_assert_eq!(
+                shlex::split(line.as_str().unwrap_or_default()),
+                Some(vec!["x".to_owned(), word, "y".to_owned()])
+            );
+        }
     }
 }

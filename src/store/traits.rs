@@ -38,6 +38,9 @@ pub enum StoreError {
         /// The position that was refused.
         seq: EventSeq,
     },
+    /// There is no such run.
+    #[error("no run {0} is recorded")]
+    UnknownRun(RunId),
     /// Stored data cannot be understood.
     #[error("{what} is damaged")]
     Corrupt {
@@ -62,7 +65,7 @@ pub enum FindRunError {
     #[error("no run has been recorded yet")]
     Empty,
     /// Several runs have this prefix.
-    #[error("`{prefix}` is the start of {} run ids", .matches.len())]
+    #[error("`{prefix}` is the start of several run ids")]
     Ambiguous {
         /// What was typed.
         prefix: String,
@@ -190,10 +193,12 @@ pub enum RequestKind {
 pub trait Journal: Send + Sync {
     /// Appends events of one run, all or nothing, and caches `status`. When the future is done, they are on disk.
     ///
-    /// Appends of several runs share one flush (group commit).
+    /// Appends of several runs share one flush (group commit). The call itself takes the append into
+    /// the queue, in the order of the calls; the future only waits for the answer. No events: nothing to do.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] unless the first event's `seq` is the one after the run's last.
+    /// [`StoreError::Conflict`] unless the first event's `seq` is the one after the run's last, and
+    /// the rest follow densely; [`StoreError::UnknownRun`] unless the run was created.
     fn append(
         &self,
         events: Vec<RunEvent>,
@@ -209,10 +214,11 @@ pub trait Journal: Send + Sync {
 
 /// The journal with its index of runs and its inbox of requests.
 pub trait RunStore: Journal {
-    /// Creates a run together with its first event, all or nothing, driven by `owner`.
+    /// Creates a run together with its first event (`seq` 1), all or nothing, driven by `owner`.
     ///
     /// # Errors
-    /// [`StoreError`]; then the run does not exist.
+    /// [`StoreError::Conflict`] when the id is taken or `first` is not its first event; any
+    /// [`StoreError`]: the run does not exist.
     fn create_run(
         &self,
         run: NewRun,
@@ -229,13 +235,13 @@ pub trait RunStore: Journal {
     /// Canonical JSON of a run's plan.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be read.
+    /// [`StoreError::UnknownRun`], or another when it cannot be read.
     fn plan_json(&self, id: RunId) -> Result<String, StoreError>;
 
     /// The runbook file of a run, byte for byte.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be read.
+    /// [`StoreError::UnknownRun`], or another when it cannot be read.
     fn source(&self, id: RunId) -> Result<String, StoreError>;
 
     /// The run that a person means: a full id, a unique prefix in any case, or `latest`.
@@ -274,7 +280,8 @@ pub trait RunStore: Journal {
     /// [`StoreError`] when they cannot be read.
     fn requests_after(&self, run: RunId, after: u64) -> Result<Vec<Request>, StoreError>;
 
-    /// A number that changes when another process wrote to the store; cheap enough to ask every 50 ms.
+    /// A number that changes when anybody wrote to the store, this process included; cheap enough
+    /// to ask every 50 ms. Only a comparison with an earlier answer of the same store means something.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be read.
@@ -302,7 +309,7 @@ pub trait RunStore: Journal {
         owner: EngineOwner,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Records up to which event the audit trail has a run.
+    /// Records up to which event the audit trail has a run. May go back, when a trail was lost.
     ///
     /// # Errors
     /// [`StoreError`] when it could not be made durable.

@@ -1,0 +1,410 @@
+//! The loop around the pure core: one dispatcher drives one run and linearises all that happens to it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::caller::Caller;
+use super::control::{Ask, RunEnd};
+use super::error::EngineError;
+use super::progress::ProgressSender;
+use super::start::{EngineParts, RunOptions};
+use super::worker::{Call, Returned};
+use crate::base::{AttemptNo, RunId, StepId, Timestamp, Value};
+use crate::event::{EventKind, RunEvent};
+use crate::handler::Stop;
+use crate::plan::PlanRollback;
+use crate::run::{Command, Finished, Halt, NodeStatus, Phase, RunState, Target, decide, settle};
+use crate::store::RequestKind;
+
+/// How often we look whether another process asked for something.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_millis(200);
+
+/// A call that is to be made once its intent is durable.
+struct Due {
+    target: Target,
+    attempt: AttemptNo,
+    inputs: Value,
+}
+
+pub(super) struct Dispatcher {
+    parts: EngineParts,
+    caller: Caller,
+    run: RunId,
+    state: RunState,
+    options: RunOptions,
+    progress: ProgressSender,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    returned: mpsc::UnboundedReceiver<Returned>,
+    return_to: mpsc::UnboundedSender<Returned>,
+    calls: HashMap<Target, Call>,
+    /// Events that are applied but not durable yet.
+    pending: Vec<RunEvent>,
+    /// The last request that was looked at; later than the last applied one when some were dropped.
+    looked_at: u64,
+    store_version: Option<u64>,
+    next_look: Instant,
+    killed: bool,
+    /// A step's output could not be kept: nothing new may start.
+    log_failure: Option<EngineError>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(
+        parts: EngineParts,
+        caller: Caller,
+        run: RunId,
+        state: RunState,
+        options: RunOptions,
+        progress: ProgressSender,
+        asks: mpsc::UnboundedReceiver<Ask>,
+    ) -> Self {
+        let (return_to, returned) = mpsc::unbounded_channel();
+        Self {
+            looked_at: state.last_request(),
+            parts,
+            caller,
+            run,
+            state,
+            options,
+            progress,
+            asks,
+            returned,
+            return_to,
+            calls: HashMap::new(),
+            pending: Vec::new(),
+            store_version: None,
+            next_look: Instant::now(),
+            killed: false,
+            log_failure: None,
+        }
+    }
+
+    /// Drives the run until it is over, waits and may be left, or cannot go on.
+    pub(super) async fn run(mut self) -> Result<RunEnd, EngineError> {
+        let mut end = self.drive().await;
+        if end.is_err() {
+            self.end_calls().await;
+        }
+        // Whatever happened: let go of the run, so that another process may take it over.
+        let released = self
+            .parts
+            .store
+            .release_run(self.run, self.parts.owner.clone())
+            .await;
+        if end.is_ok()
+            && let Err(error) = released
+        {
+            end = Err(error.into());
+        }
+        end
+    }
+
+    async fn drive(&mut self) -> Result<RunEnd, EngineError> {
+        // A vote may have come while no process drove the run.
+        self.look_for_requests()?;
+        loop {
+            let wake = self.step_forward().await?;
+            if let Some(end) = self.end() {
+                return Ok(end);
+            }
+            if self.calls.is_empty()
+                && let Some(error) = self.log_failure.take()
+            {
+                return Err(error);
+            }
+            self.wait(wake).await?;
+        }
+    }
+
+    fn end(&self) -> Option<RunEnd> {
+        if let Some(outcome) = self.state.outcome() {
+            return Some(RunEnd::Finished(outcome));
+        }
+        if !self.calls.is_empty() {
+            return None;
+        }
+        if self.killed {
+            return Some(RunEnd::Killed);
+        }
+        if let (true, Some(Halt::Interrupted { step })) =
+            (self.state.is_interrupted(), self.state.halt())
+        {
+            return Some(RunEnd::Interrupted(step.clone()));
+        }
+        (self.options.detach && self.state.waits_only_for_gates())
+            .then(|| RunEnd::Waiting(self.state.open_gates()))
+    }
+
+    /// Decides until nothing more is to be recorded, makes it durable, then acts. Gives the time to wake.
+    async fn step_forward(&mut self) -> Result<Option<Timestamp>, EngineError> {
+        let mut due: Vec<Due> = Vec::new();
+        let mut stops: Vec<Target> = Vec::new();
+        let wake = loop {
+            if self.killed || self.log_failure.is_some() {
+                break None;
+            }
+            let now = self.parts.clock.now();
+            let mut wake = None;
+            let mut recorded = false;
+            for command in decide(&self.state, self.options.limits, now) {
+                match command {
+                    Command::Record(event) => {
+                        self.record(event, now)?;
+                        recorded = true;
+                    }
+                    Command::Call {
+                        target,
+                        intent,
+                        inputs,
+                    } => {
+                        self.record(intent, now)?;
+                        recorded = true;
+                        due.push(Due {
+                            attempt: self.attempt(&target),
+                            target,
+                            inputs,
+                        });
+                    }
+                    Command::Stop { target } => stops.push(target),
+                    Command::WakeAt(at) => wake = Some(at),
+                }
+            }
+            if !recorded {
+                break wake;
+            }
+        };
+        self.flush().await?;
+        for target in stops {
+            if let Some(call) = self.calls.get(&target) {
+                call.stop(Stop::Gently);
+            }
+        }
+        for due in due {
+            self.call(due);
+        }
+        Ok(wake)
+    }
+
+    fn attempt(&self, target: &Target) -> AttemptNo {
+        self.state.node(&target.step).map_or(AttemptNo(0), |node| {
+            if target.undo {
+                node.undo_attempt
+            } else {
+                node.attempt
+            }
+        })
+    }
+
+    fn record(&mut self, event: EventKind, at: Timestamp) -> Result<(), EngineError> {
+        let event = RunEvent {
+            run: self.run,
+            seq: self.state.last_seq().next(),
+            at,
+            event,
+        };
+        self.state.apply(&event)?;
+        self.pending.push(event);
+        Ok(())
+    }
+
+    /// Makes pending events durable and tells the watchers.
+    async fn flush(&mut self) -> Result<(), EngineError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let status = self.state.status();
+        self.parts
+            .store
+            .append(self.pending.clone(), status)
+            .await?;
+        let events = std::mem::take(&mut self.pending);
+        (self.parts.on_durable)(&events);
+        for event in events {
+            self.progress.event(event);
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, wake: Option<Timestamp>) -> Result<(), EngineError> {
+        let now = self.parts.clock.now();
+        // A busy run must look for requests too, so the next look is an instant, not a pause.
+        let until = match wake {
+            Some(at) => self.next_look.min(Instant::now() + at.since(now)),
+            None => self.next_look,
+        };
+        tokio::select! {
+            biased;
+            Some(ask) = self.asks.recv() => self.asked(ask)?,
+            Some(first) = self.returned.recv() => {
+                self.take(first)?;
+                // Ends that arrived together share one flush.
+                while let Ok(next) = self.returned.try_recv() {
+                    self.take(next)?;
+                }
+            }
+            () = tokio::time::sleep_until(until) => {}
+        }
+        if Instant::now() >= self.next_look {
+            self.look_for_requests()?;
+            self.next_look = Instant::now() + LOOK_FOR_REQUESTS;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, returned: Returned) -> Result<(), EngineError> {
+        self.calls.remove(&returned.target);
+        let now = self.parts.clock.now();
+        let log = match returned.log {
+            Ok(log) => log,
+            Err((path, source)) => {
+                self.log_failure.get_or_insert(EngineError::Log {
+                    step: returned.target.step.to_string(),
+                    path,
+                    source,
+                });
+                None
+            }
+        };
+        let finished = Finished {
+            target: returned.target,
+            result: returned.result,
+            log,
+        };
+        if let Some(event) = settle(&self.state, finished, now) {
+            self.record(event, now)?;
+        }
+        Ok(())
+    }
+
+    fn asked(&mut self, ask: Ask) -> Result<(), EngineError> {
+        let now = self.parts.clock.now();
+        match ask {
+            Ask::Cancel { actor, reason } => self.record(
+                EventKind::CancelRequested {
+                    actor,
+                    reason,
+                    request: None,
+                },
+                now,
+            ),
+            Ask::Kill => {
+                self.killed = true;
+                for call in self.calls.values() {
+                    call.stop(Stop::Now);
+                }
+                Ok(())
+            }
+            Ask::Vote {
+                step,
+                vote,
+                actor,
+                comment,
+            } => match (self.gate_is_open(&step), self.state.plan_digest()) {
+                (true, Some(plan_digest)) => self.record(
+                    EventKind::VoteCast {
+                        step,
+                        vote,
+                        actor,
+                        comment,
+                        plan_digest,
+                        request: None,
+                    },
+                    now,
+                ),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn gate_is_open(&self, step: &StepId) -> bool {
+        self.state
+            .node(step)
+            .is_some_and(|node| matches!(node.status, NodeStatus::Gate { .. }))
+    }
+
+    /// Applies what other processes asked for since the last look.
+    fn look_for_requests(&mut self) -> Result<(), EngineError> {
+        let version = self.parts.store.data_version()?;
+        if self.store_version.replace(version) == Some(version) {
+            return Ok(());
+        }
+        for request in self.parts.store.requests_after(self.run, self.looked_at)? {
+            self.looked_at = request.id;
+            let now = self.parts.clock.now();
+            match request.kind {
+                RequestKind::Cancel { reason } if self.state.phase() == Phase::Forward => self
+                    .record(
+                        EventKind::CancelRequested {
+                            actor: request.actor,
+                            reason,
+                            request: Some(request.id),
+                        },
+                        now,
+                    )?,
+                RequestKind::Vote {
+                    gate: Some(step),
+                    vote,
+                    comment,
+                    plan_digest,
+                } if self.gate_is_open(&step) => self.record(
+                    EventKind::VoteCast {
+                        step,
+                        vote,
+                        actor: request.actor,
+                        comment,
+                        plan_digest,
+                        request: Some(request.id),
+                    },
+                    now,
+                )?,
+                // The gate closed, or the run wound down, before the request was seen.
+                RequestKind::Cancel { .. } | RequestKind::Vote { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, due: Due) {
+        let Some(uses) = self.action_of(&due.target) else {
+            return;
+        };
+        let call = self.caller.call(
+            due.target.clone(),
+            due.attempt,
+            &uses,
+            due.inputs,
+            self.progress.clone(),
+            self.return_to.clone(),
+        );
+        self.calls.extend(call.map(|call| (due.target, call)));
+    }
+
+    fn action_of(&self, target: &Target) -> Option<String> {
+        let step = self.state.plan_step(&target.step)?;
+        match (&step.rollback, target.undo) {
+            (Some(PlanRollback::Undo { action, .. }), true) => Some(action.uses.clone()),
+            (_, true) => None,
+            (_, false) => Some(step.action.uses.clone()),
+        }
+    }
+
+    /// The journal failed: end what runs, so that no child outlives its step, and keep what can be kept.
+    async fn end_calls(&mut self) {
+        for call in self.calls.values() {
+            call.stop(Stop::Gently);
+        }
+        while !self.calls.is_empty() {
+            let Some(returned) = self.returned.recv().await else {
+                break;
+            };
+            if self.take(returned).is_err() {
+                break;
+            }
+        }
+        // Best effort: the journal may be back; if not, a resume finds these steps started and asks.
+        let _ = self.flush().await;
+    }
+}

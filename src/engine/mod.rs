@@ -1,0 +1,24 @@
+//! Floor 5, the impure half of a run: a loop around the pure core that journals, calls and waits.
+//!
+//! One dispatcher per run ([`Engine`] starts it) linearises everything; one worker per attempt
+//! calls the handler. The only output is a stream of [`crate::event::Progress`].
+
+mod caller;
+mod control;
+mod dispatcher;
+mod dry_run;
+mod error;
+mod log;
+mod owner;
+mod progress;
+mod start;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use control::{Control, RunEnd, RunHandle};
+pub use dry_run::{DryRunStep, DryRunVerdict, dry_run};
+pub use error::EngineError;
+pub use owner::{is_alive, this_process};
+pub use progress::ProgressReceiver;
+pub use start::{Engine, EngineParts, OnDurable, RunOptions};

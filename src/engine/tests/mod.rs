@@ -1,0 +1,4 @@
+//! The engine with scripted handlers: what is durable when, and how a driving ends.
+
+mod driving;
+mod support;

@@ -1,0 +1,158 @@
+//! How a value becomes text in a place: plain, shell word, URL part, JSON.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::base::{Value, canonical_json};
+use crate::model::Escape;
+
+/// RFC 3986 `unreserved`: everything else is encoded.
+const URL_PART: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The text of a value in a place of this kind.
+///
+/// # Errors
+/// A sentence fragment: no value, a list where one word is wanted, a NUL byte in a shell word.
+pub(crate) fn escape_value(value: &Value, escape: Escape) -> Result<String, String> {
+    match escape {
+        Escape::None => plain_text(value),
+        Escape::Shell => shell_word(value),
+        Escape::Url => match value {
+            Value::Array(_) | Value::Object(_) => Err(format!(
+                "a {} cannot stand in a URL; loop over it with {{{{#each}}}} or write {{{{json ...}}}}",
+                kind_name(value)
+            )),
+            scalar => Ok(utf8_percent_encode(&plain_text(scalar)?, URL_PART).to_string()),
+        },
+        Escape::Json => Ok(canonical_json(value)),
+    }
+}
+
+/// The text of a value that stands first in a URL: a whole `http://host` is left as it is.
+pub(crate) fn escape_url_start(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) if text.starts_with("http://") || text.starts_with("https://") => {
+            Ok(text.clone())
+        }
+        other => escape_value(other, Escape::Url),
+    }
+}
+
+/// The canonical text of a value; maps and lists as JSON.
+pub(crate) fn plain_text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Null => Err("it is null; give a fallback with {{default ... \"text\"}}".to_owned()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Array(_) | Value::Object(_) => Ok(canonical_json(value)),
+    }
+}
+
+/// One POSIX shell word.
+fn shell_word(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Array(_) => Err(
+            "a list is not one shell word; pass its items as words with \
+             {{sh ...}}, loop over it with {{#each}}, or write {{json ...}}"
+                .to_owned(),
+        ),
+        Value::Object(_) => {
+            Err("a map is not a shell word; name one of its keys, or write {{json ...}}".to_owned())
+        }
+        scalar => quote(&plain_text(scalar)?),
+    }
+}
+
+/// Shell words: a scalar as one, a list of scalars as one each.
+pub(crate) fn shell_words(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Array(items) => Ok(items
+            .iter()
+            .map(shell_word)
+            .collect::<Result<Vec<_>, _>>()?
+            .join(" ")),
+        other => shell_word(other),
+    }
+}
+
+fn quote(text: &str) -> Result<String, String> {
+    shlex::try_quote(text)
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| "a shell word cannot hold a NUL byte".to_owned())
+}
+
+/// `text`, `list`, ... for messages.
+pub(crate) fn kind_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "text",
+        Value::Array(_) => "list",
+        Value::Object(_) => "map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_kind_in_every_place() {
+        let text = |value: Value, escape| escape_value(&value, escape);
+        let ok = |text: &str| Ok(text.to_owned());
+        assert_eq!(text(json!("a b"), Escape::None), ok("a b"));
+        assert_eq!(text(json!("a b"), Escape::Shell), ok("'a b'"));
+        assert_eq!(text(json!(""), Escape::Shell), ok("''"));
+        assert_eq!(text(json!("a b/ü"), Escape::Url), ok("a%20b%2F%C3%BC"));
+        assert_eq!(text(json!("a \"b\""), Escape::Json), ok(r#""a \"b\"""#));
+        assert_eq!(text(json!(1.5), Escape::None), ok("1.5"));
+        assert_eq!(text(json!(true), Escape::Shell), ok("true"));
+        assert_eq!(
+            text(json!([1, {"b": 1, "a": null}]), Escape::None),
+            ok(r#"[1,{"a":null,"b":1}]"#)
+        );
+        assert_eq!(text(json!(null), Escape::Json), ok("null"));
+        for (value, escape, part) in [
+            (json!(null), Escape::None, "is null"),
+            (json!(["a"]), Escape::Shell, "{{sh ...}}"),
+            (json!({}), Escape::Shell, "a map"),
+            (json!(["a"]), Escape::Url, "a list cannot stand in a URL"),
+            (json!("a\0b"), Escape::Shell, "NUL"),
+        ] {
+            let error = text(value, escape).expect_err(part);
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(shell_words(&json!(["a b", 1])).as_deref(), Ok("'a b' 1"));
+        assert_eq!(
+            escape_url_start(&json!("https://h:1/a b")).as_deref(),
+            Ok("https://h:1/a b")
+        );
+        assert_eq!(escape_url_start(&json!("h/x")).as_deref(), Ok("h%2Fx"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_shell_word_reads_back(text in "[^\0]{0,60}", other in "[^\0]{0,20}") {
+            let word = escape_value(&json!(text), Escape::Shell).expect("quotable");
+            prop_assert_eq!(shlex::split(&word), Some(vec![text.clone()]));
+            let words = shell_words(&json!([text, other])).expect("quotable");
+            prop_assert_eq!(shlex::split(&words), Some(vec![text, other]));
+        }
+
+        #[test]
+        fn a_url_part_has_no_special_character_and_reads_back(text in ".{0,60}") {
+            let part = escape_value(&json!(text), Escape::Url).expect("text");
+            prop_assert!(part.chars().all(|c| c.is_ascii_alphanumeric() || "-._~%".contains(c)));
+            prop_assert_eq!(
+                percent_encoding::percent_decode_str(&part).decode_utf8_lossy(),
+                text
+            );
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Rendering: our own writing of values into Handlebars' walk over the tree.
+//!
+//! Handlebars escapes the text of a value and no longer knows its kind, so every expression is
+//! rewritten (see `syntax`) into a call of one of the helpers here, which see the value itself.
+
+use std::sync::LazyLock;
+
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError,
+    RenderErrorReason, Renderable, ScopedJson, StringOutput, no_escape,
+};
+
+use super::escape::{escape_url_start, escape_value, plain_text, shell_words};
+use super::scope::{ExprError, Reference, Scope};
+use crate::base::{Value, canonical_json};
+use crate::model::Escape;
+
+/// Writes a value, escaped for the place. The names hold a character no identifier may have.
+pub(super) const WRITE: &str = "!write";
+/// Writes a value that stands first in the text.
+pub(super) const WRITE_FIRST: &str = "!first";
+/// Writes a text that is JSON already.
+pub(super) const WRITE_JSON: &str = "!json";
+/// Writes a text as it is.
+pub(super) const WRITE_RAW: &str = "!raw";
+
+/// The helpers a template may call.
+pub(super) const HELPERS: [&str; 14] = [
+    "json", "sh", "default", "lookup", "len", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or",
+    "not",
+];
+
+/// One registry per kind of place, since a helper cannot be told where it is called.
+static REGISTRIES: LazyLock<[Handlebars<'static>; 4]> =
+    LazyLock::new(|| [Escape::None, Escape::Shell, Escape::Url, Escape::Json].map(registry));
+
+fn registry(escape: Escape) -> Handlebars<'static> {
+    let mut registry = Handlebars::new();
+    registry.set_strict_mode(true);
+    registry.register_escape_fn(no_escape);
+    registry.unregister_helper("log");
+    for (name, how) in [
+        (WRITE, How::Escaped),
+        (WRITE_FIRST, How::First),
+        (WRITE_JSON, How::Json),
+        (WRITE_RAW, How::Raw),
+    ] {
+        registry.register_helper(name, Box::new(Write { escape, how }));
+    }
+    registry.register_helper("json", Box::new(Convert(|v| Ok(canonical_json(v)))));
+    registry.register_helper("sh", Box::new(Convert(shell_words)));
+    registry.register_helper("default", Box::new(Default_));
+    registry
+}
+
+/// A render that failed: the reason, and the path that had no usable value when there is one.
+pub(super) struct Problem {
+    message: String,
+    path: Option<String>,
+}
+
+impl Problem {
+    /// The error, with the place of the reference in the template's text.
+    pub(super) fn with_place(self, references: &[Reference]) -> ExprError {
+        let place = self.path.as_deref().and_then(|path| {
+            references
+                .iter()
+                .find(|r| r.to_string() == path)
+                .map(|r| r.range.clone())
+        });
+        let mut error = ExprError::new(self.message);
+        error.range = place;
+        error
+    }
+}
+
+/// Renders a tree whose expressions were rewritten.
+pub(super) fn render_tree(
+    tree: &handlebars::Template,
+    context: &Context,
+    escape: Escape,
+) -> Result<String, Problem> {
+    let registry = &REGISTRIES[match escape {
+        Escape::None => 0,
+        Escape::Shell => 1,
+        Escape::Url => 2,
+        Escape::Json => 3,
+    }];
+    let mut out = StringOutput::new();
+    tree.render(registry, context, &mut RenderContext::new(None), &mut out)
+        .map_err(problem)?;
+    out.into_string().map_err(|error| Problem {
+        message: error.to_string(),
+        path: None,
+    })
+}
+
+/// The value of a text that is exactly one reference.
+pub(super) fn whole_reference(
+    reference: &Reference,
+    scope: &Scope,
+    escape: Escape,
+) -> Result<Value, ExprError> {
+    let value = scope.lookup(&reference.path).ok_or_else(|| {
+        ExprError::new(no_value(&reference.to_string())).at(reference.range.clone())
+    })?;
+    let text = match escape {
+        Escape::None => return Ok(value.clone()),
+        Escape::Url => escape_url_start(value),
+        other => escape_value(value, other),
+    };
+    text.map(Value::String).map_err(|why| {
+        ExprError::new(format!("`{reference}` cannot be used here: {why}"))
+            .at(reference.range.clone())
+    })
+}
+
+/// What is said of a path without a value.
+pub(super) fn no_value(path: &str) -> String {
+    format!("`{path}` has no value")
+}
+
+fn problem(error: RenderError) -> Problem {
+    let path_of = |path: &Option<String>| {
+        path.as_deref()
+            .map(|p| p.trim_start_matches("@root.").to_owned())
+    };
+    match error.reason() {
+        RenderErrorReason::MissingVariable(path) => {
+            let path = path_of(path);
+            Problem {
+                message: path
+                    .as_deref()
+                    .map_or_else(|| "an expression has no value".to_owned(), no_value),
+                path,
+            }
+        }
+        RenderErrorReason::InvalidJsonIndex(index) => Problem {
+            message: format!("a list has no item `{index}`; items are numbered from 0"),
+            path: None,
+        },
+        RenderErrorReason::ParamNotFoundForIndex(helper, _)
+        | RenderErrorReason::ParamNotFoundForName(helper, _) => Problem {
+            message: format!("the helper `{helper}` lacks a value to work on"),
+            path: None,
+        },
+        other => Problem {
+            message: other.to_string(),
+            path: None,
+        },
+    }
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Escaped,
+    First,
+    Json,
+    Raw,
+}
+
+struct Write {
+    escape: Escape,
+    how: How,
+}
+
+impl HelperDef for Write {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let given = helper
+            .param(0)
+            .ok_or(RenderErrorReason::MissingVariable(None))?;
+        if given.is_value_missing() {
+            return Err(RenderError::strict_error(given.relative_path()));
+        }
+        let value = given.value();
+        let text = match (self.how, self.escape) {
+            (How::Raw, _) | (How::Json, Escape::Json) => plain_text(value),
+            (How::First, Escape::Url) => escape_url_start(value),
+            (_, escape) => escape_value(value, escape),
+        };
+        let text = text.map_err(|why| {
+            let name = given
+                .relative_path()
+                .map_or("a value", |p| p.trim_start_matches("@root."));
+            RenderErrorReason::Other(format!("`{name}` cannot be used here: {why}"))
+        })?;
+        out.write(&text)?;
+        Ok(())
+    }
+}
+
+/// A helper from one value to a text.
+struct Convert(fn(&Value) -> Result<String, String>);
+
+impl HelperDef for Convert {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let given = helper.param(0).ok_or_else(|| {
+            RenderErrorReason::Other(format!("the helper `{}` wants a value", helper.name()))
+        })?;
+        if given.is_value_missing() {
+            return Err(RenderError::strict_error(given.relative_path()));
+        }
+        self.0(given.value())
+            .map(|text| ScopedJson::Derived(Value::String(text)))
+            .map_err(|why| RenderErrorReason::Other(why).into())
+    }
+}
+
+/// `{{default value fallback}}`: the fallback when the value is missing or null.
+struct Default_;
+
+impl HelperDef for Default_ {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let (Some(value), Some(fallback)) = (helper.param(0), helper.param(1)) else {
+            return Err(RenderErrorReason::Other(
+                "the helper `default` wants a value and a fallback".to_owned(),
+            )
+            .into());
+        };
+        let chosen = if value.value().is_null() {
+            fallback
+        } else {
+            value
+        };
+        if chosen.is_value_missing() {
+            return Err(RenderError::strict_error(chosen.relative_path()));
+        }
+        Ok(ScopedJson::Derived(chosen.value().clone()))
+    }
+}

@@ -1,0 +1,418 @@
+//! Reading Handlebars: limits, references, and the rewriting that lets us escape values ourselves.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+
+use handlebars::template::{BlockParam, HelperTemplate, Parameter, Subexpression, TemplateElement};
+use handlebars::{Path, PathSeg, TemplateErrorReason};
+
+use super::render::{HELPERS, WRITE, WRITE_FIRST, WRITE_JSON, WRITE_RAW};
+use super::scope::{ExprError, ROOTS, Reference};
+use crate::base::did_you_mean;
+
+/// Most block openings in one template: Handlebars' parser takes seconds for thousands.
+const MAX_BLOCKS: usize = 200;
+/// Most tags in one template.
+const MAX_TAGS: usize = 5_000;
+/// Most opening brackets in one tag: the parser calls itself for each.
+const MAX_BRACKETS: usize = 32;
+
+/// The blocks a template may open.
+const BLOCKS: [&str; 5] = ["if", "unless", "each", "with", "raw"];
+
+/// A template's tree, ready to render, and what was found in it.
+pub(super) struct Syntax {
+    pub(super) tree: handlebars::Template,
+    pub(super) references: Vec<Reference>,
+    pub(super) raw: Vec<Range<usize>>,
+}
+
+/// The reference that a text such as `{{ params.x }}` is, if it is exactly one.
+pub(super) fn plain_reference(text: &str) -> Option<Reference> {
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
+    let path = inner.trim_matches(|c| c == ' ' || c == '\t');
+    let plain = |segment: &str| {
+        !segment.is_empty()
+            && segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
+    if !segments.iter().all(|s| plain(s)) || segments[0] == "this" {
+        return None;
+    }
+    let start = 2 + inner.find(path)?;
+    Some(Reference {
+        path: segments,
+        range: start..start + path.len(),
+    })
+}
+
+/// Parses a text with expressions.
+pub(super) fn parse(text: &str) -> Result<Syntax, ExprError> {
+    let tags = tags(text)?;
+    let mut tree = handlebars::Template::compile(text).map_err(|e| syntax_error(&e, text))?;
+    let mut walk = Walk {
+        places: places(text, &tags),
+        references: Vec::new(),
+        blocks: Vec::new(),
+    };
+    walk.template(&mut tree, true)?;
+    Ok(Syntax {
+        tree,
+        references: walk.references,
+        raw: tags
+            .iter()
+            .filter(|t| text[t.start..].starts_with("{{{") && !text[t.start..].starts_with("{{{{"))
+            .cloned()
+            .collect(),
+    })
+}
+
+/// The ranges of all tags, `{{` and `}}` included. Refuses what would take too long to parse.
+fn tags(text: &str) -> Result<Vec<Range<usize>>, ExprError> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut blocks = 0;
+    let mut at = 0;
+    while let Some(next) = text[at..].find("{{") {
+        let start = at + next;
+        let backslashes = bytes[..start]
+            .iter()
+            .rev()
+            .take_while(|b| **b == b'\\')
+            .count();
+        if backslashes == 1 {
+            at = start + 2;
+            continue;
+        }
+        let end = text[start..].find("}}").map_or(text.len(), |i| {
+            let end = start + i;
+            end + bytes[end..].iter().take_while(|b| **b == b'}').count()
+        });
+        let tag = &text[start..end];
+        let comment = tag.starts_with("{{!");
+        let name = tag.trim_start_matches(['{', '~']);
+        if name.starts_with(['#', '^']) || tag.starts_with("{{{{") {
+            blocks += 1;
+        }
+        let brackets = name
+            .bytes()
+            .filter(|b| matches!(b, b'(' | b'[' | b'{'))
+            .count();
+        if blocks > MAX_BLOCKS {
+            return Err(ExprError::new(format!(
+                "this template opens more than {MAX_BLOCKS} blocks"
+            ))
+            .at(start..end));
+        }
+        if brackets > MAX_BRACKETS && !comment {
+            return Err(ExprError::new(format!(
+                "this expression has more than {MAX_BRACKETS} brackets"
+            ))
+            .at(start..end));
+        }
+        found.push(start..end);
+        if found.len() > MAX_TAGS {
+            return Err(ExprError::new(format!(
+                "this template has more than {MAX_TAGS} expressions"
+            ))
+            .at(start..end));
+        }
+        at = end.max(start + 2);
+    }
+    Ok(found)
+}
+
+/// Where each word of the tags stands. A reference's text is found here again, because
+/// Handlebars keeps no places for paths.
+fn places<'a>(text: &'a str, tags: &[Range<usize>]) -> HashMap<&'a str, VecDeque<Range<usize>>> {
+    let mut places: HashMap<&str, VecDeque<Range<usize>>> = HashMap::new();
+    for tag in tags {
+        let mut start = tag.start;
+        let mut bracket = false;
+        for (offset, c) in text[tag.clone()].char_indices() {
+            let at = tag.start + offset;
+            match c {
+                '[' => bracket = true,
+                ']' => bracket = false,
+                _ => {}
+            }
+            let part_of_word = bracket
+                || c == ']'
+                || c.is_alphanumeric()
+                || matches!(c, '_' | '-' | '$' | ':' | '.' | '/' | '@');
+            if !part_of_word {
+                if start < at {
+                    places
+                        .entry(&text[start..at])
+                        .or_default()
+                        .push_back(start..at);
+                }
+                start = at + c.len_utf8();
+            }
+        }
+        if start < tag.end {
+            places
+                .entry(&text[start..tag.end])
+                .or_default()
+                .push_back(start..tag.end);
+        }
+    }
+    places
+}
+
+fn syntax_error(error: &handlebars::TemplateError, text: &str) -> ExprError {
+    let start = error
+        .pos()
+        .map(|(line, column)| byte_offset(text, line, column));
+    let tag = start.map(|start| {
+        // The parser stops behind the opening of the tag that it could not read.
+        let open = text[..start]
+            .rfind("{{")
+            .filter(|open| !text[*open..start].contains("}}"));
+        let from = open.unwrap_or(start);
+        let to = text[from..].find("}}").map_or(text.len(), |i| from + i + 2);
+        from..to.max(from)
+    });
+    let message = match error.reason() {
+        TemplateErrorReason::MismatchingClosedHelper(open, close) => {
+            format!("the block `{}` is closed as `{}`", bare(open), bare(close))
+        }
+        TemplateErrorReason::InvalidParam(param) => format!("`{param}` is no valid value"),
+        _ => match tag.clone().map(|t| &text[t]) {
+            Some(tag) if tag.starts_with("{{") => {
+                format!("`{}` is not a template expression", short(tag))
+            }
+            _ => "a template block is not closed".to_owned(),
+        },
+    };
+    let mut problem = ExprError::new(message).help(
+        "if these braces belong to another program (docker, jinja), write `\\{{` for each `{{`, \
+         or `template: false` on the step",
+    );
+    problem.range = tag;
+    problem
+}
+
+/// Handlebars shows names as `Some("if")` or `Name("if")` in places; keep the name only.
+fn bare(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
+}
+
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short.replace('\n', " ")
+}
+
+/// Byte offset of a one-based line and column in characters.
+fn byte_offset(text: &str, line: usize, column: usize) -> usize {
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    text[line_start..]
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(text.len(), |(i, _)| line_start + i)
+}
+
+/// What a block changed for the paths inside it.
+struct Block {
+    /// Whether bare names mean the fields of the current item.
+    item: bool,
+    /// Names bound by `as |name|`.
+    bound: Vec<String>,
+}
+
+struct Walk<'a> {
+    places: HashMap<&'a str, VecDeque<Range<usize>>>,
+    references: Vec<Reference>,
+    blocks: Vec<Block>,
+}
+
+impl Walk<'_> {
+    fn template(&mut self, tree: &mut handlebars::Template, top: bool) -> Result<(), ExprError> {
+        for (index, element) in tree.elements.iter_mut().enumerate() {
+            match element {
+                TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
+                TemplateElement::Expression(call) => {
+                    self.expression(call, top && index == 0, false)?;
+                }
+                TemplateElement::HtmlExpression(call) => self.expression(call, false, true)?,
+                TemplateElement::HelperBlock(call) => self.block(call)?,
+                TemplateElement::PartialExpression(_) | TemplateElement::PartialBlock(_) => {
+                    return Err(ExprError::new("partials (`{{> name}}`) are not supported"));
+                }
+                // Decorators, and whatever a later Handlebars adds.
+                _ => {
+                    return Err(ExprError::new(
+                        "decorators (`{{* name}}`) are not supported",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns `{{ value }}` into a call of one of our writers on that value.
+    fn expression(
+        &mut self,
+        call: &mut HelperTemplate,
+        first: bool,
+        raw: bool,
+    ) -> Result<(), ExprError> {
+        let plain = call.params.is_empty() && call.hash.is_empty();
+        let writer = match &call.name {
+            _ if raw => WRITE_RAW,
+            Parameter::Name(name) if name == "sh" => WRITE_RAW,
+            Parameter::Name(name) if name == "json" => WRITE_JSON,
+            _ if first => WRITE_FIRST,
+            _ => WRITE,
+        };
+        let mut value = if plain {
+            std::mem::replace(&mut call.name, Parameter::Name(String::new()))
+        } else {
+            Parameter::Subexpression(Subexpression::new(
+                std::mem::replace(&mut call.name, Parameter::Name(String::new())),
+                std::mem::take(&mut call.params),
+                std::mem::take(&mut call.hash),
+            ))
+        };
+        self.parameter(&mut value)?;
+        call.name = Parameter::Name(writer.to_owned());
+        call.params = vec![value];
+        Ok(())
+    }
+
+    fn block(&mut self, call: &mut HelperTemplate) -> Result<(), ExprError> {
+        let name = call.name.as_name().unwrap_or_default().to_owned();
+        if !BLOCKS.contains(&name.as_str()) {
+            let hint = did_you_mean(&name, BLOCKS).unwrap_or("if");
+            let mut error = ExprError::new(format!("there is no block `{{{{#{name}}}}}`"))
+                .help(format!("did you mean `{{{{#{hint}}}}}`?"));
+            error.range = self.place(&name);
+            return Err(error);
+        }
+        if name != "raw" && call.params.is_empty() {
+            return Err(ExprError::new(format!(
+                "the block `{{{{#{name}}}}}` wants a value"
+            )));
+        }
+        for parameter in call.params.iter_mut().chain(call.hash.values_mut()) {
+            self.parameter(parameter)?;
+        }
+        let bound: Vec<String> = match &call.block_param {
+            None => Vec::new(),
+            Some(BlockParam::Single(one)) => names(&[one]),
+            Some(BlockParam::Pair((one, two))) => names(&[one, two]),
+            Some(_) => Vec::new(),
+        };
+        if let Some(hidden) = bound.iter().find(|b| ROOTS.contains(&b.as_str())) {
+            return Err(ExprError::new(format!(
+                "`as |{hidden}|` hides `{hidden}`; choose another name"
+            )));
+        }
+        let item = name == "each" || name == "with";
+        self.blocks.push(Block { item, bound });
+        if let Some(tree) = &mut call.template {
+            self.template(tree, false)?;
+        }
+        self.blocks.pop();
+        if let Some(tree) = &mut call.inverse {
+            self.template(tree, false)?;
+        }
+        Ok(())
+    }
+
+    fn parameter(&mut self, parameter: &mut Parameter) -> Result<(), ExprError> {
+        match parameter {
+            Parameter::Path(path) => self.path(path),
+            Parameter::Subexpression(sub) => {
+                let TemplateElement::Expression(call) = sub.element.as_mut() else {
+                    return Ok(());
+                };
+                let name = call.name.as_name().unwrap_or_default().to_owned();
+                if !HELPERS.contains(&name.as_str()) {
+                    let mut error = ExprError::new(format!("there is no helper `{name}`"));
+                    error.help = Some(match did_you_mean(&name, HELPERS) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("the helpers are {}", HELPERS.join(", ")),
+                    });
+                    error.range = self.place(&name);
+                    return Err(error);
+                }
+                for parameter in call.params.iter_mut().chain(call.hash.values_mut()) {
+                    self.parameter(parameter)?;
+                }
+                Ok(())
+            }
+            // Names and literals.
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a reference, and makes it mean the same inside `{{#each}}` as outside.
+    fn path(&mut self, path: &mut Path) -> Result<(), ExprError> {
+        let Path::Relative((segments, raw)) = path else {
+            return Ok(()); // @index, @key, ...
+        };
+        let raw = raw.clone();
+        let names: Vec<String> = segments
+            .iter()
+            .filter_map(|segment| match segment {
+                PathSeg::Named(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        let relative = raw.starts_with("this") || raw.starts_with('.');
+        let from_root = raw.starts_with("@root");
+        let inside_item = self.blocks.iter().any(|b| b.item);
+        let Some(first) = names.first() else {
+            if relative && !inside_item {
+                let mut error =
+                    ExprError::new(format!("`{raw}` means something only inside {{{{#each}}}}"));
+                error.range = self.place(&raw);
+                return Err(error);
+            }
+            return Ok(());
+        };
+        if self.blocks.iter().any(|b| b.bound.contains(first)) && !from_root {
+            return Ok(());
+        }
+        let root = ROOTS.contains(&first.as_str());
+        if inside_item && !from_root && (relative || !root) {
+            return Ok(()); // A field of the current item.
+        }
+        if root
+            && !from_root
+            && let Ok(absolute) = Path::parse(&format!("@root.{raw}"))
+        {
+            *path = absolute;
+        }
+        let range = self.place(&raw).unwrap_or(0..0);
+        self.references.push(Reference { path: names, range });
+        Ok(())
+    }
+
+    /// The next place where a word stands that was not given out yet.
+    fn place(&mut self, word: &str) -> Option<Range<usize>> {
+        let places = self.places.get_mut(word)?;
+        if places.len() > 1 {
+            places.pop_front()
+        } else {
+            places.front().cloned()
+        }
+    }
+}
+
+fn names(parameters: &[&Parameter]) -> Vec<String> {
+    parameters
+        .iter()
+        .filter_map(|p| p.as_name().map(str::to_owned))
+        .collect()
+}

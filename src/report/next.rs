@@ -1,0 +1,144 @@
+//! The one next command to type, by how a run stands.
+
+use super::style::Style;
+use super::text::one_line;
+use super::timeline::{StepRow, StepStatus, Timeline, UndoStatus};
+use crate::event::Outcome;
+
+/// Names of a run that commands and summaries need.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Shortest unique prefix of the run id, or the whole id.
+    pub prefix: String,
+    /// Path of the audit trail's repository as the user would type it.
+    pub audit: Option<String>,
+    /// Folder of the run's logs as the user would type it.
+    pub logs: Option<String>,
+}
+
+/// A command and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextCommand {
+    /// What it is for, without a full stop.
+    pub why: String,
+    /// What to type.
+    pub command: String,
+}
+
+impl NextCommand {
+    fn new(why: impl Into<String>, command: String) -> Self {
+        Self {
+            why: why.into(),
+            command,
+        }
+    }
+}
+
+/// What to type next. Nothing when all is well.
+pub fn next_command(
+    timeline: &Timeline,
+    runbook: &str,
+    environment: &str,
+    prefix: &str,
+) -> Option<NextCommand> {
+    let safe = Style::plain(80);
+    let (runbook, environment) = (one_line(runbook, safe), one_line(environment, safe));
+    let again = |why: &str| {
+        Some(NextCommand::new(
+            why,
+            format!("runbook exec {runbook} --env {environment}"),
+        ))
+    };
+    let look_at = |why: String, row: Option<&StepRow>| {
+        Some(match row.filter(|row| row.attempts > 0) {
+            Some(row) => NextCommand::new(why, format!("runbook logs {prefix} {}", row.id)),
+            None => NextCommand::new(why, format!("runbook status {prefix}")),
+        })
+    };
+    let Some(finish) = &timeline.finish else {
+        return Some(unfinished(timeline, prefix));
+    };
+    match finish.outcome {
+        Outcome::Succeeded => None,
+        Outcome::Failed | Outcome::RolledBack | Outcome::CompletedWithExceptions => {
+            look_at("see why it failed".to_owned(), first_failed(timeline))
+        }
+        Outcome::Stuck => {
+            let row = left_undone(timeline);
+            let why = match row {
+                Some(row) if row.status == StepStatus::Interrupted => {
+                    format!("find out whether `{}` happened", row.id)
+                }
+                Some(row) => format!(
+                    "see why `{}` could not be undone, then undo it by hand",
+                    row.id
+                ),
+                None => "see what is left undone".to_owned(),
+            };
+            look_at(why, row)
+        }
+        Outcome::Rejected => again("mend what was refused, then ask again"),
+        Outcome::Expired => again("nobody answered in time; ask again"),
+        Outcome::Cancelled => again("run it again when you are ready"),
+    }
+}
+
+fn unfinished(timeline: &Timeline, prefix: &str) -> NextCommand {
+    let mut gates = timeline.open_gates();
+    match (gates.next(), gates.next()) {
+        (Some(_), None) => NextCommand::new(
+            format!("let it go on (or: runbook reject {prefix})"),
+            format!("runbook approve {prefix}"),
+        ),
+        (Some(gate), Some(_)) => NextCommand::new(
+            format!("let it go on (or: runbook reject {prefix} {})", gate.id),
+            format!("runbook approve {prefix} {}", gate.id),
+        ),
+        (None, _) => NextCommand::new("see how it stands", format!("runbook status {prefix}")),
+    }
+}
+
+/// The first step that failed for good, in plan order.
+pub(crate) fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
+    timeline
+        .rows
+        .iter()
+        .find(|row| row.status == StepStatus::Failed)
+}
+
+/// The step that makes a run stuck: an undo that failed, else a step whose fate is unknown.
+fn left_undone(timeline: &Timeline) -> Option<&StepRow> {
+    let failed = |row: &&StepRow| matches!(&row.undo, Some(u) if u.status == UndoStatus::Failed);
+    let unknown = |row: &&StepRow| row.status == StepStatus::Interrupted;
+    let mut rows = timeline.rows.iter();
+    rows.clone().find(failed).or_else(|| rows.find(unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixtures::{self, Story, restart_plan};
+
+    #[test]
+    fn every_end_has_its_command() {
+        let command = |story: Story| {
+            let timeline = Timeline::of(&restart_plan(), &story.events);
+            next_command(&timeline, "service-restart", "local", "01KA").map(|next| next.command)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(command(fixtures::success()), None);
+        assert_eq!(command(fixtures::waiting()), some("runbook approve 01KA"));
+        assert_eq!(
+            command(fixtures::rolled_back()),
+            some("runbook logs 01KA healthy")
+        );
+        assert_eq!(
+            command(fixtures::stuck()),
+            some("runbook logs 01KA restart")
+        );
+        let again = some("runbook exec service-restart --env local");
+        assert_eq!(command(fixtures::rejected()), again);
+        assert_eq!(command(fixtures::cancelled()), again);
+        assert_eq!(command(Story::begin()), some("runbook status 01KA"));
+    }
+}

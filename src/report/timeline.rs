@@ -1,0 +1,558 @@
+//! Events folded into one row per step: the shared base of every display. Tolerates partial lists.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::base::{AttemptNo, Digest, Map, RunId, StepId, Timestamp, Value};
+use crate::event::{
+    Actor, EventKind, Failure, LogRef, Outcome, RollbackCause, RollbackResult, RunEvent,
+    SkipReason, Vote,
+};
+use crate::plan::{Plan, PlanRollback, PlanStep};
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StepStatus {
+    /// Its turn has not come.
+    #[default]
+    Pending,
+    /// An attempt is under way.
+    Running,
+    /// An attempt failed and another is due.
+    Retrying,
+    /// A gate waits for approval.
+    Waiting,
+    /// Done.
+    Succeeded,
+    /// Failed for good, as far as is known.
+    Failed,
+    /// Its condition did not hold.
+    Skipped,
+    /// The run ended before its turn.
+    NotRun,
+    /// Started by an engine that died; its fate is unknown.
+    Interrupted,
+    /// The gate was approved.
+    Approved,
+    /// The gate was rejected.
+    Rejected,
+    /// Nobody approved in time.
+    Expired,
+}
+
+impl StepStatus {
+    /// One or two words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Retrying => "waiting to retry",
+            Self::Waiting => "waiting",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::NotRun => "not run",
+            Self::Interrupted => "interrupted",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// How the undo of a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UndoStatus {
+    /// It will be undone.
+    Due,
+    /// An attempt is under way.
+    Running,
+    /// An attempt failed and another is due.
+    Retrying,
+    /// Undone.
+    Succeeded,
+    /// Could not be undone.
+    Failed,
+}
+
+/// The undo of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UndoRow {
+    /// How it stands.
+    pub status: UndoStatus,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When the first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// From the first attempt's start to the end, when both are known.
+    pub duration: Option<Duration>,
+    /// Why the last attempt failed.
+    pub failure: Option<Failure>,
+    /// When the next attempt is due.
+    pub next_at: Option<Timestamp>,
+}
+
+/// A vote at a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoteRow {
+    /// When.
+    pub at: Timestamp,
+    /// Yes or no.
+    pub vote: Vote,
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub comment: Option<String>,
+}
+
+/// What happened at a gate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateRow {
+    /// What the approver is asked.
+    pub message: String,
+    /// When it began to wait.
+    pub opened_at: Option<Timestamp>,
+    /// When the question lapses.
+    pub expires_at: Option<Timestamp>,
+    /// The votes, in order.
+    pub votes: Vec<VoteRow>,
+}
+
+/// One step and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRow {
+    /// Id.
+    pub id: StepId,
+    /// Name for people.
+    pub name: Option<String>,
+    /// Action; empty when the plan does not know the step.
+    pub uses: String,
+    /// Tries permitted in all.
+    pub max_attempts: u32,
+    /// Whether it is a `finally` step.
+    pub finally: bool,
+    /// Whether it has an undoing action.
+    pub undoable: bool,
+    /// Why it cannot be undone, when the runbook says so.
+    pub irreversible: Option<String>,
+    /// How it stands.
+    pub status: StepStatus,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Polls of `until` in the present attempt.
+    pub polls: u32,
+    /// When the first attempt began, or the gate opened.
+    pub started_at: Option<Timestamp>,
+    /// When it came to its present end.
+    pub ended_at: Option<Timestamp>,
+    /// Duration: of the attempt when there was one, else from the first start to the end.
+    pub duration: Option<Duration>,
+    /// When the next attempt or poll is due.
+    pub next_at: Option<Timestamp>,
+    /// Outputs; null until it succeeded.
+    pub outputs: Value,
+    /// Why the last attempt failed; cleared by success.
+    pub failure: Option<Failure>,
+    /// The log of the last attempt that printed anything.
+    pub log: Option<LogRef>,
+    /// The condition that was false.
+    pub skip_condition: Option<String>,
+    /// The gate, when it is one.
+    pub gate: Option<GateRow>,
+    /// The undo, when one is due or was tried.
+    pub undo: Option<UndoRow>,
+}
+
+impl StepRow {
+    fn new(id: &StepId) -> Self {
+        Self {
+            id: id.clone(),
+            name: None,
+            uses: String::new(),
+            max_attempts: 1,
+            finally: false,
+            undoable: false,
+            irreversible: None,
+            status: StepStatus::Pending,
+            attempts: 0,
+            polls: 0,
+            started_at: None,
+            ended_at: None,
+            duration: None,
+            next_at: None,
+            outputs: Value::Null,
+            failure: None,
+            log: None,
+            skip_condition: None,
+            gate: None,
+            undo: None,
+        }
+    }
+
+    fn planned(step: &PlanStep, finally: bool) -> Self {
+        Self {
+            name: step.name.clone(),
+            uses: step.action.uses.clone(),
+            max_attempts: step.retry.as_ref().map_or(1, |retry| retry.attempts),
+            finally,
+            undoable: matches!(step.rollback, Some(PlanRollback::Undo { .. })),
+            irreversible: match &step.rollback {
+                Some(PlanRollback::Irreversible { reason }) => Some(reason.clone()),
+                _ => None,
+            },
+            ..Self::new(&step.id)
+        }
+    }
+
+    /// The name for people, or nothing.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether its effect stands: it succeeded, and was not undone.
+    pub fn stands(&self) -> bool {
+        self.status == StepStatus::Succeeded
+            && !matches!(&self.undo, Some(undo) if undo.status == UndoStatus::Succeeded)
+    }
+
+    fn start(&mut self, at: Timestamp) {
+        self.started_at.get_or_insert(at);
+        self.ended_at = None;
+        self.next_at = None;
+    }
+
+    fn end(&mut self, at: Timestamp, status: StepStatus, attempt_ms: Option<u64>) {
+        self.status = status;
+        self.ended_at = Some(at);
+        self.next_at = None;
+        self.duration = match attempt_ms {
+            Some(millis) if self.attempts <= 1 => Some(Duration::from_millis(millis)),
+            _ => self.started_at.map(|start| at.since(start)),
+        };
+    }
+
+    fn undo(&mut self) -> &mut UndoRow {
+        self.undo.get_or_insert(UndoRow {
+            status: UndoStatus::Due,
+            attempts: 0,
+            started_at: None,
+            duration: None,
+            failure: None,
+            next_at: None,
+        })
+    }
+
+    fn gate(&mut self) -> &mut GateRow {
+        self.gate.get_or_insert_default()
+    }
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// What became of the rollback.
+    pub rollback: RollbackResult,
+    /// The runbook's outputs.
+    pub outputs: Map<String, Value>,
+    /// From the first event to here.
+    pub duration: Duration,
+}
+
+/// The first event's facts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// When.
+    pub at: Timestamp,
+    /// Who started it.
+    pub actor: Actor,
+    /// Digest of the plan.
+    pub plan_digest: Digest,
+    /// Version of this program.
+    pub version: String,
+}
+
+/// Somebody asked the run to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRow {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A run's events, folded for display. Each event costs constant work.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timeline {
+    /// The run, once an event named it.
+    pub run: Option<RunId>,
+    /// The first event's facts.
+    pub origin: Option<Origin>,
+    /// The latest time seen.
+    pub last_at: Option<Timestamp>,
+    /// One row per step: the plan's in file order, then `finally`, then any the plan does not know.
+    pub rows: Vec<StepRow>,
+    /// Why and when undoing began.
+    pub rollback: Option<(Timestamp, RollbackCause)>,
+    /// Requests to end the run.
+    pub cancels: Vec<CancelRow>,
+    /// When the run's own timeout passed.
+    pub timed_out_at: Option<Timestamp>,
+    /// When the `finally` steps began.
+    pub finally_at: Option<Timestamp>,
+    /// How it ended.
+    pub finish: Option<Finish>,
+    index: HashMap<StepId, usize>,
+}
+
+impl Timeline {
+    /// An empty timeline of a plan.
+    pub fn new(plan: &Plan) -> Self {
+        let main = plan.steps.iter().map(|step| StepRow::planned(step, false));
+        let finally = plan.finally.iter().map(|step| StepRow::planned(step, true));
+        let rows: Vec<StepRow> = main.chain(finally).collect();
+        let index = rows
+            .iter()
+            .enumerate()
+            .map(|(i, row)| (row.id.clone(), i))
+            .collect();
+        Self {
+            rows,
+            index,
+            ..Self::default()
+        }
+    }
+
+    /// The timeline of a plan after some events.
+    pub fn of<'a>(plan: &Plan, events: impl IntoIterator<Item = &'a RunEvent>) -> Self {
+        let mut timeline = Self::new(plan);
+        for event in events {
+            timeline.apply(event);
+        }
+        timeline
+    }
+
+    /// The row of a step.
+    pub fn row(&self, step: &StepId) -> Option<&StepRow> {
+        self.index.get(step).and_then(|i| self.rows.get(*i))
+    }
+
+    /// The gates that wait.
+    pub fn open_gates(&self) -> impl Iterator<Item = &StepRow> {
+        self.rows
+            .iter()
+            .filter(|row| row.status == StepStatus::Waiting)
+    }
+
+    /// Takes in the next event. Never fails: a display shows what it can.
+    pub fn apply(&mut self, event: &RunEvent) {
+        self.run.get_or_insert(event.run);
+        self.last_at = self.last_at.max(Some(event.at));
+        let at = event.at;
+        match &event.event {
+            EventKind::RunCreated {
+                plan_digest,
+                actor,
+                version,
+                ..
+            } => {
+                self.origin = Some(Origin {
+                    at,
+                    actor: actor.clone(),
+                    plan_digest: *plan_digest,
+                    version: version.clone(),
+                });
+            }
+            EventKind::CancelRequested { actor, reason, .. } => self.cancels.push(CancelRow {
+                at,
+                actor: actor.clone(),
+                reason: reason.clone(),
+            }),
+            EventKind::RunTimedOut => self.timed_out_at = Some(at),
+            EventKind::RollbackStarted { cause, steps } => {
+                self.rollback = Some((at, cause.clone()));
+                for step in steps {
+                    self.row_mut(step).undo();
+                }
+            }
+            EventKind::FinallyStarted => self.finally_at = Some(at),
+            EventKind::RunFinished {
+                outcome,
+                rollback,
+                outputs,
+                duration_ms,
+            } => {
+                self.finish = Some(Finish {
+                    at,
+                    outcome: *outcome,
+                    rollback: *rollback,
+                    outputs: outputs.clone(),
+                    duration: Duration::from_millis(*duration_ms),
+                });
+            }
+            kind => {
+                if let Some(step) = kind.step() {
+                    apply_to_step(self.row_mut(step), kind, at);
+                }
+            }
+        }
+    }
+
+    fn row_mut(&mut self, step: &StepId) -> &mut StepRow {
+        let i = match self.index.get(step) {
+            Some(i) => *i,
+            None => {
+                self.rows.push(StepRow::new(step));
+                self.index.insert(step.clone(), self.rows.len() - 1);
+                self.rows.len() - 1
+            }
+        };
+        &mut self.rows[i]
+    }
+}
+
+fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
+    match kind {
+        EventKind::StepStarted { attempt, .. } => {
+            row.start(at);
+            row.status = StepStatus::Running;
+            row.attempts = attempt.0;
+            row.polls = 0;
+        }
+        EventKind::StepPolled { poll, next_at, .. } => {
+            row.polls = *poll;
+            row.next_at = Some(*next_at);
+        }
+        EventKind::StepSucceeded {
+            attempt,
+            outputs,
+            duration_ms,
+            log,
+            ..
+        } => {
+            row.attempts = attempt.0;
+            row.outputs = outputs.clone();
+            row.failure = None;
+            keep_log(row, log);
+            row.end(at, StepStatus::Succeeded, Some(*duration_ms));
+        }
+        EventKind::StepFailed {
+            attempt,
+            failure,
+            duration_ms,
+            log,
+            ..
+        } => {
+            row.attempts = attempt.0;
+            row.failure = Some(failure.clone());
+            keep_log(row, log);
+            row.end(at, StepStatus::Failed, Some(*duration_ms));
+        }
+        EventKind::StepRetryScheduled { at: next, .. } => {
+            row.status = StepStatus::Retrying;
+            row.next_at = Some(*next);
+            row.ended_at = None;
+        }
+        EventKind::StepSkipped { reason, .. } => match reason {
+            SkipReason::Condition { condition } => {
+                row.skip_condition = Some(condition.clone());
+                row.status = StepStatus::Skipped;
+            }
+            SkipReason::RunEnded => row.status = StepStatus::NotRun,
+        },
+        EventKind::StepInterrupted { .. } => row.end(at, StepStatus::Interrupted, None),
+        gate @ (EventKind::GateOpened { .. }
+        | EventKind::VoteCast { .. }
+        | EventKind::GateApproved { .. }
+        | EventKind::GateRejected { .. }
+        | EventKind::GateExpired { .. }) => apply_to_gate(row, gate, at),
+        undo => apply_to_undo(row, undo, at),
+    }
+}
+
+fn keep_log(row: &mut StepRow, log: &Option<LogRef>) {
+    if log.is_some() {
+        row.log.clone_from(log);
+    }
+}
+
+fn apply_to_gate(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
+    match kind {
+        EventKind::GateOpened {
+            message,
+            expires_at,
+            ..
+        } => {
+            row.start(at);
+            row.status = StepStatus::Waiting;
+            *row.gate() = GateRow {
+                message: message.clone(),
+                opened_at: Some(at),
+                expires_at: *expires_at,
+                votes: Vec::new(),
+            };
+        }
+        EventKind::VoteCast {
+            vote,
+            actor,
+            comment,
+            ..
+        } => row.gate().votes.push(VoteRow {
+            at,
+            vote: *vote,
+            actor: actor.clone(),
+            comment: comment.clone(),
+        }),
+        EventKind::GateApproved { .. } => row.end(at, StepStatus::Approved, None),
+        EventKind::GateRejected { .. } => row.end(at, StepStatus::Rejected, None),
+        _ => row.end(at, StepStatus::Expired, None),
+    }
+}
+
+fn apply_to_undo(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
+    let undo = row.undo();
+    match kind {
+        EventKind::UndoStarted { attempt, .. } => {
+            undo.started_at.get_or_insert(at);
+            undo.status = UndoStatus::Running;
+            undo.attempts = attempt.0;
+            undo.next_at = None;
+        }
+        EventKind::UndoSucceeded {
+            attempt,
+            duration_ms,
+            ..
+        } => {
+            undo.failure = None;
+            undo_end(undo, UndoStatus::Succeeded, *attempt, at, *duration_ms);
+        }
+        EventKind::UndoFailed {
+            attempt,
+            failure,
+            duration_ms,
+            ..
+        } => {
+            undo.failure = Some(failure.clone());
+            undo_end(undo, UndoStatus::Failed, *attempt, at, *duration_ms);
+        }
+        EventKind::UndoRetryScheduled { at: next, .. } => {
+            undo.status = UndoStatus::Retrying;
+            undo.next_at = Some(*next);
+        }
+        _ => {}
+    }
+}
+
+fn undo_end(undo: &mut UndoRow, status: UndoStatus, attempt: AttemptNo, at: Timestamp, ms: u64) {
+    undo.status = status;
+    undo.attempts = attempt.0;
+    undo.duration = match undo.started_at {
+        Some(start) if attempt.0 > 1 => Some(at.since(start)),
+        _ => Some(Duration::from_millis(ms)),
+    };
+}

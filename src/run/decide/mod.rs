@@ -1,0 +1,11 @@
+//! What is to be done next. Pure: equal state, limits and time give equal commands.
+
+mod command;
+mod decider;
+mod finish;
+mod rollback;
+mod steps;
+mod wind_down;
+
+pub use command::{Command, Limits, Target};
+pub use decider::decide;

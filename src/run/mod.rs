@@ -1,0 +1,27 @@
+//! Floor 2, the pure core: what a run's state is, and what is to be done next.
+//!
+//! [`RunState::apply`] folds events; [`decide`] answers with commands; [`settle`] turns what a
+//! handler gave into an event. None of them knows a clock, does I/O or draws a random number, so
+//! the engine, the simulator and a replay share them.
+
+mod decide;
+mod eval;
+mod index;
+mod retry;
+mod settle;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transition;
+mod verdict;
+
+pub use decide::{Command, Limits, Target, decide};
+pub use settle::{Finished, settle};
+pub use state::{GateView, Halt, IllegalTransition, Node, NodeStatus, Phase, RunState, Undo};
+pub use verdict::{CastVote, Verdict, verdict};
+
+/// Builders of plans for tests of this room and of the engine.
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::tests::sim::{action, gate, plan, step};
+}

@@ -1,0 +1,8 @@
+//! How each event changes the state. An event that cannot follow is an error, never ignored.
+
+mod apply;
+mod gates;
+mod steps;
+mod undo;
+
+pub(super) use apply::millis;
