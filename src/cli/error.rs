@@ -179,7 +179,7 @@ impl From<StoreError> for CliError {
             StoreError::Corrupt { .. } => {
                 cli.next("keep the file for a look at it, and name another directory: runbook --state-dir DIR …")
             }
-            StoreError::Closed => cli.next("runbook runs"),
+            StoreError::UnknownRun(_) | StoreError::Closed => cli.next("runbook runs"),
         }
     }
 }
