@@ -4,6 +4,7 @@
 //! floors, and `tests/it/architecture.rs` holds it to that. The library neither prints, nor reads
 //! the environment, nor exits: the door (`settings`, `cli`, `main.rs`) does.
 
+pub mod audit;
 pub mod base;
 pub mod cli;
 pub mod engine;

@@ -1,0 +1,20 @@
+//! Floor 3: the audit trail, a bare Git repository derived from the journal.
+
+mod error;
+mod files;
+mod history;
+mod logs;
+mod message;
+mod renderer;
+mod repository;
+mod trail;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::AuditError;
+pub use history::{AuditEntry, AuditFilter, log};
+pub use renderer::ReportRenderer;
+pub use trail::AuditTrail;
+pub use writer::{AuditSources, AuditWriter, is_urgent};
