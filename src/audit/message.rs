@@ -82,6 +82,7 @@ fn is_turn(kind: &EventKind) -> bool {
             | EventKind::CancelRequested { .. }
             | EventKind::RunTimedOut
             | EventKind::StepInterrupted { .. }
+            | EventKind::RunResumed { .. }
     )
 }
 
@@ -89,8 +90,10 @@ fn is_turn(kind: &EventKind) -> bool {
 fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
     Some(match kind {
         EventKind::StepStarted { .. }
+        | EventKind::StepPollStarted { .. }
         | EventKind::StepPolled { .. }
         | EventKind::UndoStarted { .. } => return None,
+        EventKind::RunResumed { actor, .. } => format!("resumed by {}", actor.name),
         EventKind::RunCreated {
             environment, actor, ..
         } => format!("started in {environment} by {}", actor.name),
@@ -187,7 +190,9 @@ fn by_voter(all: &[RunEvent], gate: &EventKind, wanted: Vote) -> String {
 /// Who moved the run in these events, if a person did: the newest vote or cancel.
 fn doer(new: &[RunEvent]) -> Option<&Actor> {
     new.iter().rev().find_map(|event| match &event.event {
-        EventKind::VoteCast { actor, .. } | EventKind::CancelRequested { actor, .. } => Some(actor),
+        EventKind::VoteCast { actor, .. }
+        | EventKind::CancelRequested { actor, .. }
+        | EventKind::RunResumed { actor, .. } => Some(actor),
         _ => None,
     })
 }

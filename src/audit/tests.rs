@@ -149,7 +149,7 @@ fn a_run_is_on_record_for_stock_git() {
     assert_eq!(place.show(run, "runbook.yaml"), new_run(run).source);
     assert_eq!(place.show(run, "plan.json"), new_run(run).plan_json);
     assert_eq!(place.show(run, "logs/restart.log"), "hello\n");
-    assert!(place.show(run, "report.md").contains("32 events"));
+    assert!(place.show(run, "report.md").contains("34 events"));
     let vote: RunEvent =
         serde_json::from_str(&place.show(run, "approvals/go-15.json")).expect("decodes");
     assert_eq!(vote, events[14]);
@@ -161,17 +161,17 @@ fn a_run_is_on_record_for_stock_git() {
         trailers.trim_end(),
         format!(
             "Run-Id: {run}\nRunbook: service-restart\nEnvironment: local\n\
-             Plan-Digest: {digest}\nLast-Seq: 32\nActor: ada@box\nOutcome: rolled_back"
+             Plan-Digest: {digest}\nLast-Seq: 34\nActor: ada@box\nOutcome: rolled_back"
         )
     );
     let who = place.git(&["log", "--format=%an <%ae> %at|%cn <%ce>", "main"]);
-    let seconds = at(32).unix_millis() / 1_000;
+    let seconds = at(34).unix_millis() / 1_000;
     assert_eq!(
         who,
         format!("ada <ada@box> {seconds}|runbook <runbook@box>\n")
     );
     let run_record = store.run(run).expect("reads").expect("is there");
-    assert_eq!(run_record.audited_seq, EventSeq(32));
+    assert_eq!(run_record.audited_seq, EventSeq(34));
 }
 
 #[test]

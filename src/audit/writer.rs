@@ -55,6 +55,7 @@ pub fn is_urgent(event: &EventKind) -> bool {
     matches!(
         event,
         EventKind::RunCreated { .. }
+            | EventKind::RunResumed { .. }
             | EventKind::GateOpened { .. }
             | EventKind::GateApproved { .. }
             | EventKind::GateRejected { .. }
