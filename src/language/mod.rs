@@ -3,10 +3,13 @@
 mod cel_value;
 pub mod codes;
 mod condition;
+#[cfg(test)]
+mod corpus;
 mod decode;
 mod escape;
 mod params;
 mod render;
+mod schema;
 mod scope;
 mod syntax;
 mod template;
@@ -17,4 +20,7 @@ pub use decode::{decode_environment, decode_policy, decode_runbook};
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use scope::{ExprError, ROOTS, Reference, Scope};
 pub use template::{MAX_TEMPLATE_BYTES, Template, escape_for};
+pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
+pub use scope::{ExprError, Reference, Scope};
+pub use template::Template;
 pub use yaml::{Limits, parse_yaml, source_from_bytes};

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::keys::{KeySpec, ObjectSpec, Presence};
+use super::keys::{KeySpec, ObjectSpec, Presence, Shape};
 use super::reader::Reader;
 use crate::base::{Diagnostic, Span, did_you_mean};
 use crate::language::codes;
@@ -79,7 +79,9 @@ impl Fields {
 
     fn report_missing(&self, reader: &mut Reader<'_>) {
         for key in self.spec.present() {
-            if key.presence == Presence::Required && !self.map.contains_key(key.name) {
+            // A missing format line has its own words, said before.
+            let judged = key.presence == Presence::Required && !matches!(key.shape, Shape::Format);
+            if judged && !self.map.contains_key(key.name) {
                 reader.error(
                     codes::MISSING_KEY,
                     format!("{} needs the key `{}`", self.spec.what, key.name),

@@ -87,6 +87,23 @@ pub(in crate::language) struct ObjectSpec {
     pub(in crate::language) keys: &'static [KeySpec],
     /// Whether other keys are permitted, because somebody else judges them.
     pub(in crate::language) open: bool,
+    /// What holds between the keys.
+    pub(in crate::language) rules: Rules,
+}
+
+/// What holds between the keys of an object, beyond each key's own row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::language) enum Rules {
+    /// Nothing.
+    None,
+    /// A step: `every` needs `until`, and `with` fits `uses`.
+    Step,
+    /// `rollback`: an action, or `irreversible: true` with a `reason`.
+    Rollback,
+    /// A parameter: `values`, `items`, `pattern`, `min` and `max` belong to some types only.
+    Param,
+    /// A service: the other keys fit `provider`.
+    Service,
 }
 
 impl ObjectSpec {
@@ -218,6 +235,7 @@ const WITH: KeySpec = key(
 pub(in crate::language) static RUNBOOK: ObjectSpec = ObjectSpec {
     what: "a runbook",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "runbook",
@@ -323,6 +341,7 @@ pub(in crate::language) static RUNBOOK: ObjectSpec = ObjectSpec {
 pub(super) static OBJECTIVES: ObjectSpec = ObjectSpec {
     what: "`objectives`",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "rto",
@@ -343,6 +362,7 @@ pub(super) static OBJECTIVES: ObjectSpec = ObjectSpec {
 pub(in crate::language) static PARAM: ObjectSpec = ObjectSpec {
     what: "a parameter",
     open: false,
+    rules: Rules::Param,
     keys: &[
         key("type", S::Type, "string", "The type of the value").required(),
         key(
@@ -428,6 +448,7 @@ macro_rules! step_keys {
 pub(in crate::language) static STEP: ObjectSpec = ObjectSpec {
     what: "a step",
     open: false,
+    rules: Rules::Step,
     keys: step_keys![key(
         "rollback",
         S::Object(&ROLLBACK),
@@ -440,6 +461,7 @@ pub(in crate::language) static STEP: ObjectSpec = ObjectSpec {
 pub(in crate::language) static FINALLY_STEP: ObjectSpec = ObjectSpec {
     what: "a `finally` step",
     open: false,
+    rules: Rules::Step,
     keys: step_keys![],
 };
 
@@ -447,6 +469,7 @@ pub(in crate::language) static FINALLY_STEP: ObjectSpec = ObjectSpec {
 pub(in crate::language) static RETRY: ObjectSpec = ObjectSpec {
     what: "`retry`",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "attempts",
@@ -490,6 +513,7 @@ pub(in crate::language) static RETRY: ObjectSpec = ObjectSpec {
 pub(in crate::language) static ROLLBACK: ObjectSpec = ObjectSpec {
     what: "`rollback`",
     open: false,
+    rules: Rules::Rollback,
     keys: &[
         KeySpec {
             presence: Presence::Optional,
@@ -512,6 +536,7 @@ pub(in crate::language) static ROLLBACK: ObjectSpec = ObjectSpec {
 pub(super) static EFFECT: ObjectSpec = ObjectSpec {
     what: "`effect`",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "is",
@@ -534,6 +559,7 @@ pub(super) static EFFECT: ObjectSpec = ObjectSpec {
 pub(in crate::language) static ENVIRONMENT: ObjectSpec = ObjectSpec {
     what: "an environment",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "environment",
@@ -587,6 +613,7 @@ pub(in crate::language) static ENVIRONMENT: ObjectSpec = ObjectSpec {
 pub(in crate::language) static SERVICE: ObjectSpec = ObjectSpec {
     what: "a service",
     open: true,
+    rules: Rules::Service,
     keys: &[key("provider", S::Text, "process", "What keeps it running").required()],
 };
 
@@ -594,6 +621,7 @@ pub(in crate::language) static SERVICE: ObjectSpec = ObjectSpec {
 pub(in crate::language) static CONNECTION: ObjectSpec = ObjectSpec {
     what: "a connection",
     open: true,
+    rules: Rules::None,
     keys: &[key(
         "kind",
         S::OneOf(&["mongodb", "redis", "kafka", "http", "docker"]),
@@ -607,6 +635,7 @@ pub(in crate::language) static CONNECTION: ObjectSpec = ObjectSpec {
 pub(in crate::language) static POLICY: ObjectSpec = ObjectSpec {
     what: "a policy",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "policy",
@@ -645,6 +674,7 @@ pub(in crate::language) static POLICY: ObjectSpec = ObjectSpec {
 pub(super) static PERSON: ObjectSpec = ObjectSpec {
     what: "a person",
     open: false,
+    rules: Rules::None,
     keys: &[
         key("name", S::Text, "Ada Lovelace", "The full name"),
         key("contact", S::Text, "ada@example.com", "E-mail or phone"),
@@ -661,6 +691,7 @@ pub(super) static PERSON: ObjectSpec = ObjectSpec {
 pub(super) static ROLE: ObjectSpec = ObjectSpec {
     what: "a role",
     open: false,
+    rules: Rules::None,
     keys: &[key("members", S::List(&S::Text), "[ada]", "Login names").required()],
 };
 
@@ -668,6 +699,7 @@ pub(super) static ROLE: ObjectSpec = ObjectSpec {
 pub(super) static RISK: ObjectSpec = ObjectSpec {
     what: "`risk`",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "low",
@@ -694,6 +726,7 @@ pub(super) static RISK: ObjectSpec = ObjectSpec {
 pub(super) static RISK_RULE: ObjectSpec = ObjectSpec {
     what: "a risk rule",
     open: false,
+    rules: Rules::None,
     keys: &[
         key(
             "role",
