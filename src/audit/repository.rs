@@ -18,7 +18,10 @@ const OUR_CONFIG: &str = "runbook.config";
 const OUR_SETTINGS: &str = "[core]\n\tfsyncObjectFiles = true\n";
 
 /// Nobody holds `main.lock` so long for good reason; its owner was killed.
-const STALE: Duration = Duration::from_secs(10);
+const STALE: Duration = Duration::from_secs(2);
+
+/// How often it is looked at, 10 ms apart: until one that was made just now is stale.
+const LOOKS: usize = 300;
 
 /// A commit to be appended to the branch.
 pub(super) struct NewCommit<'a> {
@@ -157,7 +160,7 @@ impl TrailRepository {
     /// of this program holds our own lock here, so it can only be a dead one's, or stock git's.
     fn wait_for_branch(&self, lock: &mut WriteLock) -> Result<(), AuditError> {
         let held = self.path.join(format!("{BRANCH}.lock"));
-        for _ in 0..200 {
+        for _ in 0..LOOKS {
             let Ok(made) = held.metadata().and_then(|file| file.modified()) else {
                 return Ok(());
             };

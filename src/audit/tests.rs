@@ -1,5 +1,7 @@
 //! The trail as stock `git` sees it.
 
+mod writer;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, mpsc};
@@ -11,8 +13,8 @@ use super::{AuditError, AuditFilter, AuditSources, AuditTrail, AuditWriter, Repo
 use crate::base::{Clock, EventSeq, RunId, Timestamp};
 use crate::event::{EventKind, Outcome, RunEvent, RunStatus};
 use crate::store::samples::{
-    actor, at, created, event, every_event, finished, log_ref, new_run, owner, run_id, started,
-    step, succeeded,
+    another_process, at, created, event, every_event, finished, first_line, log_ref, new_run,
+    numbers_of, owner, run_id, started, step, succeeded,
 };
 use crate::store::{Journal, MemoryStore, RunFilter, RunRecord, RunStore, SqliteStore};
 
@@ -309,6 +311,48 @@ fn two_processes_write_one_trail() {
 }
 
 #[test]
+#[ignore = "the other process of the test below"]
+fn records_until_it_is_killed() {
+    let Some(state) = first_line().map(PathBuf::from) else {
+        return;
+    };
+    let store = SqliteStore::open(&state).expect("opens");
+    let mut trail = AuditTrail::open(&state.join("audit.git")).expect("opens");
+    for n in 1.. {
+        full_run(&store, run_id(n));
+        trail
+            .catch_up(&store, &state.join("logs"), &Lines)
+            .expect("recorded");
+        println!("\ndone {n}");
+    }
+}
+
+#[test]
+fn a_trail_whose_writer_was_killed_is_completed_by_the_next_process() {
+    // Each round kills the other process after one more commit, somewhere in its work.
+    for commits in 1..=3 {
+        let place = Place::new();
+        let state = place.dir.path().to_str().expect("text");
+        let mut child = another_process("audit::tests::records_until_it_is_killed", state);
+        for n in numbers_of(&mut child) {
+            if n == commits {
+                child.kill().expect("kills");
+            }
+        }
+        child.wait().expect("ends");
+        let store = SqliteStore::open(place.dir.path()).expect("opens");
+        place.catch_up(&store).expect("completed");
+        place.assert_sound();
+        let runs = store.runs(&RunFilter::default()).expect("reads");
+        assert!(runs.len() >= commits as usize, "{}", runs.len());
+        for record in runs {
+            let events = store.events_after(record.id, EventSeq(0)).expect("reads");
+            assert_eq!(place.show(record.id, "events.jsonl"), json_lines(&events));
+        }
+    }
+}
+
+#[test]
 fn names_that_git_refuses_are_mended() {
     let place = Place::new();
     let store = MemoryStore::new();
@@ -366,105 +410,6 @@ fn the_log_tells_what_the_commits_say() {
     assert_eq!(one[0].outcome.as_deref(), Some("stuck"));
 }
 
-/// Tells a channel whenever a run is about to be committed.
-struct Telling(mpsc::Sender<u64>);
-
-impl ReportRenderer for Telling {
-    fn report(&self, _run: &RunRecord, _plan_json: &str, events: &[RunEvent]) -> String {
-        // The test may have heard enough.
-        let _ = self.0.send(events.len() as u64);
-        String::new()
-    }
-}
-
-fn spawn(place: &Place, store: &Arc<MemoryStore>) -> (AuditWriter, mpsc::Receiver<u64>) {
-    let (tell, told) = mpsc::channel();
-    let writer = AuditWriter::spawn(
-        &place.trail(),
-        AuditSources {
-            store: Arc::clone(store) as Arc<dyn RunStore>,
-            logs_root: place.logs(),
-            renderer: Arc::new(Telling(tell)),
-            clock: Arc::new(StillClock),
-        },
-    );
-    (writer.expect("starts"), told)
-}
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-#[test]
-fn the_writer_records_turns_at_once_and_the_rest_at_the_end() {
-    let place = Place::new();
-    let store = Arc::new(MemoryStore::new());
-    let run = run_id(1);
-    create(store.as_ref(), run);
-    let (writer, told) = spawn(&place, &store);
-    assert_eq!(told.recv_timeout(DEADLINE), Ok(1), "what was left before");
-    let gate = EventKind::GateOpened {
-        step: step("go"),
-        message: "Go?".to_owned(),
-        expires_at: None,
-    };
-    append(store.as_ref(), run, 2, started("go"));
-    append(store.as_ref(), run, 3, gate);
-    writer.notify(true);
-    assert_eq!(told.recv_timeout(DEADLINE), Ok(3), "the gate");
-    append(store.as_ref(), run, 4, started("a"));
-    writer.notify(false);
-    writer.finish().expect("finishes");
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [4]);
-    let all = store.events_after(run, EventSeq(0)).expect("reads");
-    assert_eq!(place.show(run, "events.jsonl"), json_lines(&all));
-    place.assert_sound();
-}
-
-#[test]
-fn the_writer_batches_ever_more_so_that_a_long_run_stays_linear() {
-    let place = Place::new();
-    let store = Arc::new(MemoryStore::new());
-    let run = run_id(1);
-    create(store.as_ref(), run);
-    let (writer, told) = spawn(&place, &store);
-    let last = 600;
-    for seq in 2..=last {
-        append(store.as_ref(), run, seq, started("a"));
-        // Wakes the writer after every event, as if each came a second after the other.
-        writer.notify(true);
-    }
-    writer.finish().expect("finishes");
-    let sizes: Vec<u64> = told.iter().collect();
-    assert_eq!(sizes.last(), Some(&last));
-    let inner = &sizes[..sizes.len() - 1];
-    for pair in inner.windows(2) {
-        assert!(pair[1] >= 2 * pair[0], "{sizes:?}");
-    }
-    assert!(place.commits() <= 12, "{sizes:?}");
-}
-
-#[test]
-fn another_process_s_run_in_mid_flow_is_left_to_it() {
-    let place = Place::new();
-    let store = Arc::new(MemoryStore::new());
-    let (theirs, ours) = (run_id(1), run_id(2));
-    for (run, pid) in [(theirs, std::process::id() + 1), (ours, std::process::id())] {
-        block_on(store.create_run(new_run(run), event(run, 1, created()), owner(pid)))
-            .expect("created");
-        let more = (2..=3).map(|seq| event(run, seq, started("a"))).collect();
-        block_on(store.append(more, RunStatus::Running)).expect("appended");
-    }
-    place.catch_up(store.as_ref()).expect("recorded");
-    for run in [theirs, ours] {
-        append(store.as_ref(), run, 4, succeeded("a", None));
-    }
-    let (writer, _told) = spawn(&place, &store);
-    writer.finish().expect("finishes");
-    let left = store.runs_to_audit().expect("reads");
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].id, theirs);
-    assert_eq!(place.catch_up(store.as_ref()).expect("recorded"), 1);
-}
-
 #[test]
 fn a_place_that_cannot_hold_a_trail_is_named() {
     let place = Place::new();
@@ -499,55 +444,4 @@ fn what_a_step_printed_is_kept_bounded() {
     );
     let tree = place.git(&["ls-tree", "-r", "--name-only", "main"]);
     assert!(!tree.contains("passwd"), "{tree}");
-    assert_eq!(actor().name, "ada");
-}
-
-/// Not a test of behaviour: prints what a long run costs.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn what_a_long_run_costs() {
-    let place = Place {
-        dir: tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory"),
-    };
-    let store = Arc::new(MemoryStore::new());
-    let run = run_id(1);
-    create(store.as_ref(), run);
-    let (writer, told) = spawn(&place, &store);
-    let mut journal = 0;
-    for seq in 2..=10_000 {
-        let kind = match seq {
-            10_000 => finished(Outcome::Succeeded),
-            n if n % 2 == 0 => started(&format!("s{}", n / 2)),
-            n => succeeded(&format!("s{}", n / 2), None),
-        };
-        journal += serde_json::to_vec(&kind).expect("encodes").len();
-        append(store.as_ref(), run, seq, kind);
-        writer.notify(true);
-    }
-    let start = std::time::Instant::now();
-    writer.finish().expect("finishes");
-    println!("finish took {:?}", start.elapsed());
-    println!(
-        "commits: {}, at {:?}",
-        place.commits(),
-        told.iter().collect::<Vec<_>>()
-    );
-    println!(
-        "journal: {journal} bytes; {}",
-        place.git(&["count-objects", "-v"])
-    );
-    let start = std::time::Instant::now();
-    let other = Place {
-        dir: tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory"),
-    };
-    block_on(store.set_audited(run, EventSeq(0))).expect("set");
-    other.catch_up(store.as_ref()).expect("recorded");
-    println!("10,000 events in one commit: {:?}", start.elapsed());
-    println!("{}", other.git(&["count-objects", "-v"]));
-    let start = std::time::Instant::now();
-    for n in 2..=21 {
-        full_run(store.as_ref(), run_id(n));
-    }
-    other.catch_up(store.as_ref()).expect("recorded");
-    println!("a small run's commit: {:?}", start.elapsed() / 20);
 }

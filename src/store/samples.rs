@@ -335,3 +335,39 @@ fn there_is_a_sample_of_every_kind_of_event() {
     }
     assert!(seen.iter().all(|seen| *seen), "{seen:?}");
 }
+
+/// Runs an ignored test of this binary as another process, which the caller may kill. It is told
+/// `first_line` on its standard input.
+pub(crate) fn another_process(test: &str, first_line: &str) -> std::process::Child {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(std::env::current_exe().expect("a path"))
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut input = child.stdin.take().expect("piped");
+    writeln!(input, "{first_line}").expect("writes");
+    child
+}
+
+/// The numbers that the other process prints, one a line, after `done `.
+pub(crate) fn numbers_of(child: &mut std::process::Child) -> impl Iterator<Item = u64> + use<> {
+    use std::io::BufRead;
+    let output = child.stdout.take().expect("piped");
+    std::io::BufReader::new(output)
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("done ")?.parse().ok())
+}
+
+/// The line that [`another_process`] was given; `None` when a person runs the ignored tests.
+pub(crate) fn first_line() -> Option<String> {
+    use std::io::IsTerminal;
+    let mut line = String::new();
+    if !std::io::stdin().is_terminal() {
+        std::io::stdin().read_line(&mut line).expect("reads");
+    }
+    Some(line.trim_end().to_owned()).filter(|line| !line.is_empty())
+}

@@ -11,7 +11,10 @@ use rusqlite::Connection;
 use super::SqliteStore;
 use crate::base::EventSeq;
 use crate::event::RunStatus;
-use crate::store::samples::{created, event, every_event, new_run, owner, run_id, started};
+use crate::store::samples::{
+    another_process, created, event, every_event, first_line, new_run, numbers_of, owner, run_id,
+    started,
+};
 use crate::store::{Journal, RunFilter, RunStore, StoreError};
 
 fn open(dir: &Path) -> SqliteStore {
@@ -324,6 +327,58 @@ fn a_damaged_event_is_named() {
         .events_after(run_id(1), EventSeq(0))
         .expect_err("is damaged");
     assert!(error.to_string().contains("event 1 of run"), "{error}");
+}
+
+#[test]
+#[ignore = "the other process of the test below"]
+fn appends_until_it_is_killed() {
+    let Some(state) = first_line() else {
+        return;
+    };
+    let store = open(Path::new(&state));
+    create(&store, 1);
+    for seq in 2.. {
+        let next = vec![event(run_id(1), seq, started("a"))];
+        block_on(store.append(next, RunStatus::Running)).expect("appended");
+        println!("\ndone {seq}");
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_was_answered_and_disturbs_nobody() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let mut child = another_process(
+        "store::sqlite::tests::appends_until_it_is_killed",
+        dir.path().to_str().expect("text"),
+    );
+    let mut answered = 0;
+    for (seq, n) in numbers_of(&mut child).zip(100..) {
+        answered = seq;
+        // Both write at the same time, to different runs.
+        create(&store, n);
+        if seq == 60 {
+            child.kill().expect("kills");
+        }
+    }
+    child.wait().expect("ends");
+    assert!(answered >= 60, "{answered}");
+    let events = store.events_after(run_id(1), EventSeq(0)).expect("reads");
+    assert!(
+        events.len() as u64 >= answered,
+        "{} < {answered}",
+        events.len()
+    );
+    let dense = events.iter().zip(1..).all(|(event, n)| event.seq.0 == n);
+    assert!(dense, "{events:?}");
+    let record = store.run(run_id(1)).expect("reads").expect("is there");
+    assert_eq!(record.last_seq.0, events.len() as u64);
+    let sound = store.write(|conn| {
+        Ok(conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?)
+    });
+    assert_eq!(block_on(sound).expect("checks"), "ok");
+    let next = vec![event(run_id(1), record.last_seq.0 + 1, started("b"))];
+    block_on(store.append(next, RunStatus::Running)).expect("the run goes on");
 }
 
 /// Not a test of behaviour: prints what an append costs. `cargo test --release … -- --ignored --nocapture`.
