@@ -2,26 +2,40 @@
 //!
 //! Nothing that a step, a file or a person wrote reaches a terminal with its control characters.
 
+mod actions;
 mod diagnostics;
 mod excerpt;
 #[cfg(test)]
 mod fixtures;
 mod graph;
+mod json;
 mod lines;
+mod markdown;
 mod next;
+mod outcome;
 mod plan_text;
 mod style;
+mod summary;
+mod tables;
 mod terminal;
 mod text;
 mod timeline;
 
+pub use actions::{action_json, action_text, actions_table, provider_text};
 pub use diagnostics::{
     diagnostics_compact, diagnostics_json, diagnostics_summary, diagnostics_text,
 };
 pub use graph::{graph_dot, graph_mermaid, graph_svg, graph_text};
+pub use json::{write_event, write_progress};
+pub use markdown::report_markdown;
 pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
 pub use style::Style;
+pub use summary::summary;
+pub use tables::{
+    Alive, RunStatusView, RunbookEntry, run_json, runbook_json, runbooks_table, runs_table,
+    status_json, status_text,
+};
 pub use terminal::{RunView, ViewOptions};
 pub use timeline::{
     CancelRow, Finish, GateRow, Origin, StepRow, StepStatus, Timeline, UndoRow, UndoStatus, VoteRow,

@@ -286,7 +286,7 @@ pub struct CancelRow {
     pub reason: Option<String>,
 }
 
-/// A run's events, folded for display. Each event costs constant work.
+/// A run's events, folded for display. Each event but the last costs constant work.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timeline {
     /// The run, once an event named it.
@@ -387,6 +387,11 @@ impl Timeline {
                 outputs,
                 duration_ms,
             } => {
+                for row in &mut self.rows {
+                    if row.status == StepStatus::Pending {
+                        row.status = StepStatus::NotRun;
+                    }
+                }
                 self.finish = Some(Finish {
                     at,
                     outcome: *outcome,
