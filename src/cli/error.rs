@@ -6,8 +6,12 @@ use serde_json::json;
 
 use super::exit::ExitStatus;
 use crate::base::{ErrorChain, Value};
+use crate::engine::EngineError;
 use crate::settings::SettingsError;
 use crate::store::{FindRunError, StoreError};
+
+/// What to do about a mistake of ours.
+const REPORT_IT: &str = "this is a mistake in runbook itself; report it with the text above";
 
 /// Whose move it is after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +88,7 @@ impl CliError {
 
     /// A mistake of ours.
     pub fn bug(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Bug, message)
-            .next("this is a mistake in runbook itself; report it with the text above")
+        Self::new(ErrorKind::Bug, message).next(REPORT_IT)
     }
 
     /// What standard output said.
@@ -147,7 +150,6 @@ impl From<SettingsError> for CliError {
             }
             SettingsError::List { .. } => ErrorKind::Failed,
             SettingsError::StateDir { .. } => ErrorKind::Record,
-            SettingsError::Process { .. } => ErrorKind::Failed,
         };
         let cli = Self::from_error(kind, &error);
         match error {
@@ -155,7 +157,6 @@ impl From<SettingsError> for CliError {
             SettingsError::StateDir { .. } => {
                 cli.next("name a directory that can be written: runbook --state-dir DIR …")
             }
-            SettingsError::Process { .. } => cli.next("mount /proc; runbook needs it"),
             SettingsError::Directory { .. } => {
                 cli.next("name a folder that is there: runbook --directory DIR …")
             }
@@ -194,6 +195,33 @@ impl From<FindRunError> for CliError {
             FindRunError::Ambiguous { matches, .. } => matches
                 .iter()
                 .fold(cli, |cli, run| cli.next(format!("runbook status {run}"))),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let kind = match &error {
+            EngineError::Journal(_) | EngineError::Log { .. } | EngineError::Damaged { .. } => {
+                ErrorKind::Record
+            }
+            EngineError::Held { .. } | EngineError::Finished { .. } | EngineError::Unknown(_) => {
+                ErrorKind::Usage
+            }
+            EngineError::Illegal(_) | EngineError::Panicked(_) => ErrorKind::Bug,
+        };
+        let cli = Self::from_error(kind, &error);
+        match error {
+            EngineError::Journal(store) => {
+                let next = Self::from(store).next;
+                Self { next, ..cli }
+            }
+            EngineError::Log { path, .. } => cli.next(format!("df -h {path}")),
+            EngineError::Held { run, .. }
+            | EngineError::Finished { run, .. }
+            | EngineError::Damaged { run, .. } => cli.next(format!("runbook status {run}")),
+            EngineError::Unknown(_) => cli.next("runbook runs"),
+            EngineError::Illegal(_) | EngineError::Panicked(_) => cli.next(REPORT_IT),
         }
     }
 }

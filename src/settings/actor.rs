@@ -20,7 +20,7 @@ pub fn current_actor(fallback: Option<&str>) -> Actor {
 }
 
 /// The name of this host; `localhost` when it has none.
-pub(super) fn host_name() -> String {
+fn host_name() -> String {
     gethostname()
         .ok()
         .map(|name| name.to_string_lossy().into_owned())

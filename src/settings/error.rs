@@ -39,13 +39,4 @@ pub enum SettingsError {
         #[source]
         source: io::Error,
     },
-    /// The system does not say who this process is.
-    #[error("cannot read {what}")]
-    Process {
-        /// What was asked for.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
 }

@@ -4,7 +4,6 @@
 mod actor;
 mod clock;
 mod error;
-mod owner;
 mod repository;
 mod resolve;
 mod state_dir;
@@ -14,7 +13,6 @@ mod variables;
 pub use actor::current_actor;
 pub use clock::SystemClock;
 pub use error::SettingsError;
-pub use owner::current_owner;
 pub use repository::Repository;
 pub use resolve::{Overrides, Settings};
 pub use state_dir::StateDir;
