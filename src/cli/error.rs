@@ -6,8 +6,12 @@ use serde_json::json;
 
 use super::exit::ExitStatus;
 use crate::base::{ErrorChain, Value};
+use crate::engine::EngineError;
 use crate::settings::SettingsError;
 use crate::store::{FindRunError, StoreError};
+
+/// What to do about a mistake of ours.
+const REPORT_IT: &str = "this is a mistake in runbook itself; report it with the text above";
 
 /// Whose move it is after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +88,7 @@ impl CliError {
 
     /// A mistake of ours.
     pub fn bug(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Bug, message)
-            .next("this is a mistake in runbook itself; report it with the text above")
+        Self::new(ErrorKind::Bug, message).next(REPORT_IT)
     }
 
     /// What standard output said.
@@ -174,7 +177,6 @@ impl From<StoreError> for CliError {
             StoreError::TooNew { .. } => {
                 cli.next("use the newer runbook that wrote it: runbook version")
             }
-            StoreError::UnknownRun(_) => cli.next("runbook runs"),
             StoreError::Conflict { run, .. } => cli.next(format!("runbook status {run}")),
             StoreError::Corrupt { .. } => {
                 cli.next("keep the file for a look at it, and name another directory: runbook --state-dir DIR …")
@@ -195,6 +197,33 @@ impl From<FindRunError> for CliError {
             FindRunError::Ambiguous { matches, .. } => matches
                 .iter()
                 .fold(cli, |cli, run| cli.next(format!("runbook status {run}"))),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let kind = match &error {
+            EngineError::Journal(_) | EngineError::Log { .. } | EngineError::Damaged { .. } => {
+                ErrorKind::Record
+            }
+            EngineError::Held { .. } | EngineError::Finished { .. } | EngineError::Unknown(_) => {
+                ErrorKind::Usage
+            }
+            EngineError::Illegal(_) | EngineError::Panicked(_) => ErrorKind::Bug,
+        };
+        let cli = Self::from_error(kind, &error);
+        match error {
+            EngineError::Journal(store) => {
+                let next = Self::from(store).next;
+                Self { next, ..cli }
+            }
+            EngineError::Log { path, .. } => cli.next(format!("df -h {path}")),
+            EngineError::Held { run, .. }
+            | EngineError::Finished { run, .. }
+            | EngineError::Damaged { run, .. } => cli.next(format!("runbook status {run}")),
+            EngineError::Unknown(_) => cli.next("runbook runs"),
+            EngineError::Illegal(_) | EngineError::Panicked(_) => cli.next(REPORT_IT),
         }
     }
 }
