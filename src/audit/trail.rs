@@ -37,7 +37,8 @@ pub(super) struct Origin<'a> {
 }
 
 impl AuditTrail {
-    /// Opens the bare repository at `path`, creating it (with a lock file beside it) when it is missing.
+    /// Opens the bare repository at `path`, creating it (with a lock file beside it) when it is
+    /// missing. The folder that it lies in must exist.
     ///
     /// # Errors
     /// [`AuditError`] when it cannot be created, or is no Git repository.

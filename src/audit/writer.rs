@@ -51,12 +51,13 @@ struct Signal {
 }
 
 /// Whether an event is a turn of its run that should be on record at once.
+///
+/// The start is not one: it is recorded within a second, so a run that is over by then costs one
+/// commit instead of two (a commit takes about ten milliseconds of flushing).
 pub fn is_urgent(event: &EventKind) -> bool {
     matches!(
         event,
-        EventKind::RunCreated { .. }
-            | EventKind::RunResumed { .. }
-            | EventKind::GateOpened { .. }
+        EventKind::GateOpened { .. }
             | EventKind::GateApproved { .. }
             | EventKind::GateRejected { .. }
             | EventKind::GateExpired { .. }

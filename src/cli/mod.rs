@@ -6,7 +6,9 @@ mod context;
 mod error;
 mod exit;
 mod output;
+mod recorder;
 mod run;
+mod watch;
 
 pub use context::Context;
 pub use error::{CliError, ErrorKind};
