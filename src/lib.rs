@@ -5,6 +5,7 @@
 //! the environment, nor exits: the door (`settings`, `cli`, `main.rs`) does.
 
 pub mod base;
+pub mod check;
 pub mod event;
 pub mod handler;
 pub mod language;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::reference::{Place, StepReference, User};
 use super::texts::Texts;
 use super::{action, approval, graph, param, polling};
-use crate::base::{Diagnostics, SourceFile};
+use crate::base::{Diagnostics, Severity, SourceFile, Span};
 use crate::model::{ActionCatalog, Environment, Rollback, Runbook, Step, Ty};
 
 /// A runbook that kept every rule: the only thing a plan can be made of.
@@ -15,6 +15,7 @@ pub struct CheckedRunbook {
     runbook: Runbook,
     texts: Texts,
     needs: Vec<Vec<usize>>,
+    written_as_text: HashSet<Span>,
 }
 
 impl CheckedRunbook {
@@ -31,18 +32,23 @@ impl CheckedRunbook {
     pub(crate) fn texts(&self) -> &Texts {
         &self.texts
     }
+
+    /// Whether a lone reference gives a number or boolean to an input that wants text.
+    pub(crate) fn is_written_as_text(&self, span: Span) -> bool {
+        self.written_as_text.contains(&span)
+    }
 }
 
 /// Checks a runbook. Without an environment, names of services and variables are not looked at.
 ///
-/// `None` when any finding is an error; warnings alone do not stop a run.
+/// `None` when any finding in this file is an error, the decoder's included; warnings alone do not
+/// stop a run.
 pub fn check(
     runbook: Runbook,
     environment: Option<&Environment>,
     catalog: &ActionCatalog,
     diags: &mut Diagnostics,
 ) -> Option<CheckedRunbook> {
-    let errors_before = diags.error_count();
     let mut checker = Checker {
         runbook: &runbook,
         environment,
@@ -52,8 +58,9 @@ pub fn check(
         ids: HashMap::new(),
         used_params: HashSet::new(),
         step_references: Vec::new(),
+        written_as_text: HashSet::new(),
     };
-    checker.collect_ids(diags);
+    checker.collect_ids();
     param::check_declarations(&runbook, environment, diags);
     for (finally, list) in [(false, &runbook.steps), (true, &runbook.finally)] {
         for (index, step) in list.iter().enumerate() {
@@ -67,8 +74,15 @@ pub fn check(
         graph::check_order(&runbook, dag, &checker.step_references, diags);
         graph::check_gates(&runbook, dag, diags);
     }
-    let texts = checker.texts;
-    if diags.error_count() > errors_before {
+    let (texts, written_as_text) = (checker.texts, checker.written_as_text);
+    let broken = diags.iter().any(|finding| {
+        finding.severity == Severity::Error
+            && finding
+                .labels
+                .iter()
+                .any(|label| Arc::ptr_eq(&label.source, &runbook.source))
+    });
+    if broken {
         return None;
     }
     let dag = needs.unwrap_or_default();
@@ -77,6 +91,7 @@ pub fn check(
         runbook,
         texts,
         needs,
+        written_as_text,
     })
 }
 
@@ -97,6 +112,7 @@ pub(super) struct Checker<'a> {
     pub(super) ids: HashMap<&'a str, StepAt>,
     pub(super) used_params: HashSet<&'a str>,
     pub(super) step_references: Vec<StepReference>,
+    pub(super) written_as_text: HashSet<Span>,
 }
 
 impl<'a> Checker<'a> {
@@ -117,19 +133,12 @@ impl<'a> Checker<'a> {
         self.outputs.get(action).cloned().unwrap_or_default()
     }
 
-    fn collect_ids(&mut self, diags: &mut Diagnostics) {
+    fn collect_ids(&mut self) {
         for (finally, list) in [(false, &self.runbook.steps), (true, &self.runbook.finally)] {
             for (index, step) in list.iter().enumerate() {
                 let at = StepAt { finally, index };
-                match self.ids.get(step.id.value.as_str()) {
-                    Some(&first) => {
-                        let first = self.step(first);
-                        graph::duplicate(self.runbook, first, step, diags);
-                    }
-                    None => {
-                        self.ids.insert(step.id.value.as_str(), at);
-                    }
-                }
+                // The decoder reports two steps with one id.
+                self.ids.entry(step.id.value.as_str()).or_insert(at);
                 let rollback = match step.rollback.as_ref().map(|r| &r.value) {
                     Some(Rollback::Undo { action, .. }) => Some(action),
                     _ => None,

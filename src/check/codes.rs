@@ -1,6 +1,7 @@
 //! The codes of this room and their pages.
 
 use crate::base::{Code, CodePage};
+use crate::language::codes as language;
 
 macro_rules! codes {
     ($($name:ident = $code:literal, $title:literal;)*) => {
@@ -33,18 +34,16 @@ codes! {
     UNKNOWN_NEED = "RB0301", "a step needs an unknown step";
     NEEDS_ITSELF = "RB0302", "a step needs itself";
     CYCLE = "RB0303", "steps need each other in a circle";
-    DUPLICATE_STEP = "RB0304", "two steps have the same id";
-    IDLE_GATE = "RB0305", "nothing waits for an approval";
-    BAD_PARAM = "RB0401", "a parameter's declaration contradicts itself";
-    UNUSED_PARAM = "RB0402", "a parameter is never used";
-    UNKNOWN_SERVICE = "RB0403", "the environment has no such service";
-    UNKNOWN_CONNECTION = "RB0404", "the environment has no such connection";
-    MISSING_PARAM = "RB0405", "a required parameter has no value";
-    UNKNOWN_PARAM = "RB0406", "a value for a parameter that does not exist";
-    BAD_PARAM_VALUE = "RB0407", "a value that its parameter does not permit";
-    UNKNOWN_PROVIDER = "RB0408", "a service has an unknown provider";
-    BAD_SERVICE = "RB0409", "a service's keys are not what its provider wants";
-    UNKNOWN_PERSON = "RB0410", "a policy names an unknown person or role";
+    IDLE_GATE = "RB0304", "nothing waits for an approval";
+    UNUSED_PARAM = "RB0401", "a parameter is never used";
+    UNKNOWN_SERVICE = "RB0402", "the environment has no such service";
+    UNKNOWN_CONNECTION = "RB0403", "the environment has no such connection";
+    MISSING_PARAM = "RB0404", "a required parameter has no value";
+    UNKNOWN_PARAM = "RB0405", "a value for a parameter that does not exist";
+    BAD_PARAM_VALUE = "RB0406", "a value that its parameter does not permit";
+    UNKNOWN_PROVIDER = "RB0407", "a service has an unknown provider";
+    BAD_SERVICE = "RB0408", "a service's keys are not what its provider wants";
+    UNKNOWN_PERSON = "RB0409", "a policy names an unknown person or role";
     UNKNOWN_ACTION = "RB0501", "an unknown action";
     UNKNOWN_INPUT = "RB0502", "an action has no such input";
     MISSING_INPUT = "RB0503", "an action lacks an input";
@@ -57,8 +56,9 @@ codes! {
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.
 pub fn explain(code: &str) -> Option<&'static CodePage> {
-    CODES
+    language::CODES
         .iter()
+        .chain(CODES)
         .find(|page| page.code.0.eq_ignore_ascii_case(code.trim()))
 }
 
@@ -87,6 +87,7 @@ mod tests {
     #[test]
     fn pages_are_found_in_any_case() {
         assert_eq!(explain(" rb0303 ").map(|p| p.code), Some(CYCLE));
+        assert_eq!(explain("RB0101").map(|p| p.code.0), Some("RB0101"));
         assert!(explain("RB9999").is_none());
     }
 }

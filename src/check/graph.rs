@@ -8,19 +8,6 @@ use super::reference::StepReference;
 use crate::base::{Cycle, Dag, Diagnostic, Diagnostics, did_you_mean};
 use crate::model::{Needs, Runbook, Step};
 
-/// Two steps with one id.
-pub(super) fn duplicate(runbook: &Runbook, first: &Step, second: &Step, diags: &mut Diagnostics) {
-    diags.push(
-        Diagnostic::error(
-            codes::DUPLICATE_STEP,
-            format!("two steps are named `{}`", second.id.value),
-        )
-        .at(&runbook.source, second.id.span, "named again here")
-        .at(&runbook.source, first.id.span, "first named here")
-        .help("every step of `steps` and `finally` has an id of its own"),
-    );
-}
-
 /// The graph of `steps`; `None` when it has circles or two steps share an id.
 pub(super) fn check_needs(runbook: &Runbook, diags: &mut Diagnostics) -> Option<Dag> {
     let index: HashMap<&str, usize> = runbook

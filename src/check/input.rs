@@ -441,17 +441,11 @@ fn variants(schema: &Value) -> Option<&Vec<Value>> {
         .find_map(|key| schema.get(*key)?.as_array())
 }
 
-/// The schema without its `null` variant, for callers that look at one place.
-pub(crate) fn without_null(schema: &Value) -> &Value {
-    match variants(schema) {
-        Some(variants) => {
-            let mut rest = variants.iter().filter(|v| !is_null(v));
-            match (rest.next(), rest.next()) {
-                (Some(one), None) => one,
-                _ => schema,
-            }
-        }
-        None => schema,
+/// The schema that holds for a value, when it is clear which; else one that permits anything.
+pub(crate) fn schema_for<'s>(schema: &'s Value, value: &YamlValue) -> &'s Value {
+    match choose(schema, value) {
+        Choice::One(schema) => schema,
+        Choice::Unclear(_) => &Value::Bool(true),
     }
 }
 

@@ -24,6 +24,6 @@ pub use environment::check_environment;
 pub use policy::check_policy;
 
 pub(crate) use environment::{unknown_connection, unknown_service};
-pub(crate) use input::{InputCheck, Subject, TextIs, without_null};
+pub(crate) use input::{InputCheck, Subject, TextIs, schema_for};
 pub(crate) use template::escape_of;
 pub(crate) use texts::{TextAt, Texts};

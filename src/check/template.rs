@@ -114,6 +114,9 @@ impl<'a> Checker<'a> {
             (None, _) => Ty::String,
         };
         let wanted = Ty::from_schema(site.schema);
+        if template.whole().is_some() && wanted == Ty::String && is_number(&given) {
+            self.written_as_text.insert(site.span);
+        }
         if !wanted.accepts(&given) {
             let span = match template.whole() {
                 Some(whole) => at.place(Some(&whole.range)),
@@ -147,4 +150,9 @@ pub(crate) fn escape_of(schema: &Value) -> Escape {
         Some("json") => Escape::Json,
         _ => Escape::None,
     }
+}
+
+/// Scalars that are no text, but can be written as such.
+fn is_number(ty: &Ty) -> bool {
+    matches!(ty, Ty::Int | Ty::Float | Ty::Bool | Ty::Size)
 }

@@ -1,13 +1,20 @@
 //! Floor 2: text → model. Spanned YAML, strict decoding, templates, conditions, schemas.
 
 mod cel_value;
+pub mod codes;
 mod condition;
+mod decode;
 mod escape;
+mod params;
 mod render;
 mod scope;
 mod syntax;
 mod template;
+mod yaml;
 
 pub use condition::{Condition, Gives, MAX_CONDITION_BYTES};
+pub use decode::{decode_environment, decode_policy, decode_runbook};
+pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use scope::{ExprError, ROOTS, Reference, Scope};
 pub use template::{MAX_TEMPLATE_BYTES, Template, escape_for};
+pub use yaml::{Limits, parse_yaml, source_from_bytes};

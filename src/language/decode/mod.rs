@@ -1,0 +1,25 @@
+//! Tree → model: strict, all errors in one go.
+//!
+//! The keys of every kind of object stand once, in `keys`; the decoder and the JSON Schemas both
+//! read that table.
+
+mod environment;
+mod fields;
+mod head;
+mod keys;
+mod param;
+mod policy;
+mod reader;
+mod runbook;
+mod step;
+
+pub use environment::decode_environment;
+pub(super) use keys::{
+    CONNECTION, ENVIRONMENT, FINALLY_STEP, KeySpec, ObjectSpec, PARAM, POLICY, RUNBOOK, SERVICE,
+    STEP, Shape,
+};
+pub use policy::decode_policy;
+pub use runbook::decode_runbook;
+
+#[cfg(test)]
+mod tests;

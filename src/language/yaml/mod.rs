@@ -1,0 +1,15 @@
+//! YAML as a tree with places: events of `saphyr-parser`, built without recursion, within limits.
+
+mod build;
+mod limits;
+mod position;
+mod scalar;
+mod syntax;
+
+pub(in crate::language) use build::first_line;
+pub use build::parse_yaml;
+pub use limits::Limits;
+pub use syntax::source_from_bytes;
+
+#[cfg(test)]
+mod tests;
