@@ -16,8 +16,11 @@ pub(super) fn check_known(
     if catalog.get(name).is_some() {
         return;
     }
-    let finding = Diagnostic::error(codes::UNKNOWN_ACTION, format!("there is no action `{name}`"))
-        .at(source, action.uses.span, "unknown action");
+    let finding = Diagnostic::error(
+        codes::UNKNOWN_ACTION,
+        format!("there is no action `{name}`"),
+    )
+    .at(source, action.uses.span, "unknown action");
     let family = |known: &&str| known.split('.').next() == name.split('.').next();
     let near = did_you_mean(name, catalog.actions.keys().map(String::as_str));
     let siblings: Vec<&str> = catalog

@@ -50,8 +50,7 @@ codes! {
     WRONG_TYPE = "RB0504", "an input has the wrong type";
     VALUE_NOT_ALLOWED = "RB0505", "an input has a value that is not allowed";
     UNTIL_NEEDS_TIMEOUT = "RB0506", "polling without an end";
-    EVERY_NEEDS_UNTIL = "RB0507", "`every` without `until`";
-    NOT_FOR_APPROVALS = "RB0508", "a key that an approval cannot have";
+    NOT_FOR_APPROVALS = "RB0507", "a key that an approval cannot have";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.
@@ -71,7 +70,8 @@ mod tests {
         for page in CODES {
             let code = page.code;
             assert!(
-                page.page.starts_with(&format!("# {code}: {}\n", page.title)),
+                page.page
+                    .starts_with(&format!("# {code}: {}\n", page.title)),
                 "{code} must begin with its title"
             );
             for part in ["## Wrong\n", "## Right\n", "## Why\n"] {

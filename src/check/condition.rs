@@ -25,12 +25,12 @@ impl Checker<'_> {
         let condition = match self.texts.condition(&written.value) {
             Ok(condition) => condition,
             Err(error) => {
-                let mut finding = Diagnostic::error(codes::CONDITION_SYNTAX, error.message.as_str())
-                    .at(source, at.place(error.range.as_ref()), "here");
-                finding.help = error
-                    .help
-                    .clone()
-                    .or_else(|| template_in_condition(&written.value));
+                let mut finding = Diagnostic::error(
+                    codes::CONDITION_SYNTAX,
+                    error.message.as_str(),
+                )
+                .at(source, at.place(error.range.as_ref()), "here");
+                finding.help = error.help;
                 diags.push(finding);
                 return;
             }
@@ -60,11 +60,4 @@ impl Checker<'_> {
             )),
         );
     }
-}
-
-/// People write `when: "{{ params.force }}"`.
-fn template_in_condition(text: &str) -> Option<String> {
-    text.contains("{{").then(|| {
-        "a condition is no template: leave out the braces, e.g. `params.force`".to_owned()
-    })
 }

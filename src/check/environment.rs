@@ -38,7 +38,9 @@ pub fn check_environment(
             environment: Some(environment),
             diags,
         }
-        .run(&provider.config, &service.config, &mut |_, _| TextIs::Literal);
+        .run(&provider.config, &service.config, &mut |_, _| {
+            TextIs::Literal
+        });
     }
 }
 

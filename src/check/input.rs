@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::codes;
 use crate::base::{
-    Code, Diagnostic, Diagnostics, SourceFile, Span, Value, did_you_mean, parse_duration, parse_size,
+    Code, Diagnostic, Diagnostics, SourceFile, Span, Value, did_you_mean, parse_duration,
+    parse_size,
 };
 use crate::model::{Environment, Ty, YamlValue, YamlValueKind};
 
@@ -296,7 +297,8 @@ impl InputCheck<'_, '_> {
             self.wrong_kind(schema, value, path, kind);
             return;
         }
-        if let Some(problem) = not_allowed(schema, literal).or_else(|| out_of_range(schema, literal))
+        if let Some(problem) =
+            not_allowed(schema, literal).or_else(|| out_of_range(schema, literal))
         {
             self.not_allowed(value.span, path, &problem);
         }
@@ -307,7 +309,15 @@ impl InputCheck<'_, '_> {
         let least = limit("minLength").or_else(|| limit("minItems"));
         let most = limit("maxLength").or_else(|| limit("maxItems"));
         if least.is_some_and(|least| (length as u64) < least) {
-            self.not_allowed(span, path, if length == 0 { "it is empty" } else { "it is too short" });
+            self.not_allowed(
+                span,
+                path,
+                if length == 0 {
+                    "it is empty"
+                } else {
+                    "it is too short"
+                },
+            );
         } else if most.is_some_and(|most| (length as u64) > most) {
             self.not_allowed(span, path, "it is too long");
         }
@@ -422,7 +432,8 @@ fn choose<'s>(schema: &'s Value, value: &YamlValue) -> Choice<'s> {
         let properties = variant.get("properties").and_then(Value::as_object);
         properties.into_iter().flatten().any(|(key, schema)| {
             schema.get("const").is_some_and(|tag| {
-                map.get(key).is_some_and(|(_, given)| given.to_json() == *tag)
+                map.get(key)
+                    .is_some_and(|(_, given)| given.to_json() == *tag)
             })
         })
     };
@@ -496,10 +507,16 @@ fn out_of_range(schema: &Value, value: &Value) -> Option<String> {
         return Some(format!("it must be at most {}", schema["maximum"]));
     }
     if limit("exclusiveMinimum").is_some_and(|least| number <= least) {
-        return Some(format!("it must be more than {}", schema["exclusiveMinimum"]));
+        return Some(format!(
+            "it must be more than {}",
+            schema["exclusiveMinimum"]
+        ));
     }
     if limit("exclusiveMaximum").is_some_and(|most| number >= most) {
-        return Some(format!("it must be less than {}", schema["exclusiveMaximum"]));
+        return Some(format!(
+            "it must be less than {}",
+            schema["exclusiveMaximum"]
+        ));
     }
     None
 }

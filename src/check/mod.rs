@@ -18,6 +18,11 @@ mod shell;
 mod template;
 mod texts;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
 pub use checker::{CheckedRunbook, check};
 pub use codes::{CODES, explain};
 pub use environment::check_environment;
@@ -26,4 +31,4 @@ pub use policy::check_policy;
 pub(crate) use environment::{unknown_connection, unknown_service};
 pub(crate) use input::{InputCheck, Subject, TextIs, schema_for};
 pub(crate) use template::escape_of;
-pub(crate) use texts::{TextAt, Texts};
+pub(crate) use texts::TextAt;

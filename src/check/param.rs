@@ -76,9 +76,7 @@ pub(super) fn check_unused(runbook: &Runbook, used: &HashSet<&str>, diags: &mut 
                     format!("the parameter `{name}` is never used"),
                 )
                 .at(&runbook.source, param.name_span, "declared here")
-                .help(format!(
-                    "use it as {{{{ params.{name} }}}}, or take it out"
-                )),
+                .help(format!("use it as {{{{ params.{name} }}}}, or take it out")),
             );
         }
     }

@@ -78,7 +78,11 @@ impl<'a> Checker<'a> {
         match found {
             Ok(ty) => Some(ty),
             Err(finding) => {
-                let label = if finding.message.contains('`') { "here" } else { "" };
+                let label = if finding.message.contains('`') {
+                    "here"
+                } else {
+                    ""
+                };
                 diags.push(finding.at(self.source(), span, label));
                 None
             }
@@ -150,10 +154,7 @@ impl<'a> Checker<'a> {
             .help(
                 match did_you_mean(name, environment.vars.keys().map(String::as_str)) {
                     Some(near) => format!("did you mean `vars.{near}`?"),
-                    None => format!(
-                        "add it under `vars:` in {}",
-                        environment.source.path
-                    ),
+                    None => format!("add it under `vars:` in {}", environment.source.path),
                 },
             )),
         }
@@ -267,8 +268,12 @@ impl<'a> Checker<'a> {
         match (from.finally, to.finally) {
             (true, false) => Ok(()),
             (true, true) if to.index < from.index => Ok(()),
-            (true, true) => late("steps under `finally:` run in the order they are written".to_owned()),
-            (false, true) => late("steps under `finally:` run when all others have ended".to_owned()),
+            (true, true) => {
+                late("steps under `finally:` run in the order they are written".to_owned())
+            }
+            (false, true) => {
+                late("steps under `finally:` run when all others have ended".to_owned())
+            }
             (false, false) => {
                 self.step_references.push(StepReference {
                     from: from.index,
@@ -330,10 +335,9 @@ fn own_output(value: &YamlValue, action: &Ty) -> Ty {
     };
     match crate::language::Template::parse(text) {
         Ok(template) => match template.whole() {
-            Some(whole) if whole.root() == "outputs" => action
-                .lookup(&whole.path[1..])
-                .cloned()
-                .unwrap_or_default(),
+            Some(whole) if whole.root() == "outputs" => {
+                action.lookup(&whole.path[1..]).cloned().unwrap_or_default()
+            }
             Some(_) => Ty::Any,
             None => Ty::String,
         },
@@ -350,10 +354,8 @@ fn inside(ty: &Ty, path: &[String], from: usize) -> Result<Ty, Diagnostic> {
         let name = &path[at];
         match problem.kind {
             LookupProblemKind::UnknownKey(known) => {
-                let finding = Diagnostic::error(
-                    codes::UNKNOWN_OUTPUT,
-                    format!("`{whole}` has no `{name}`"),
-                );
+                let finding =
+                    Diagnostic::error(codes::UNKNOWN_OUTPUT, format!("`{whole}` has no `{name}`"));
                 match did_you_mean(name, known.iter().map(String::as_str)) {
                     Some(near) => finding.help(format!("did you mean `{near}`?")),
                     None => finding.help(format!("it has {}", known.join(", "))),

@@ -17,16 +17,26 @@ pub(super) fn check(template: &Template, at: TextAt<'_>, diags: &mut Diagnostics
         );
     }
     for reference in template.references() {
-        if template.raw_places().iter().any(|raw| raw.contains(&reference.range.start)) {
+        if template
+            .raw_places()
+            .iter()
+            .any(|raw| raw.contains(&reference.range.start))
+        {
             continue;
         }
         if let Some(inside) = quoting_at(at.text, reference.range.start) {
             diags.push(
                 Diagnostic::error(
                     codes::QUOTED_IN_SHELL,
-                    format!("`{reference}` stands inside {inside}, where it would not be quoted safely"),
+                    format!(
+                        "`{reference}` stands inside {inside}, where it would not be quoted safely"
+                    ),
                 )
-                .at(at.source, at.place(Some(&reference.range)), format!("inside {inside}"))
+                .at(
+                    at.source,
+                    at.place(Some(&reference.range)),
+                    format!("inside {inside}"),
+                )
                 .help(
                     "values are quoted for you: take the expression out of the quotes, \
                      e.g. \"before \"{{ ... }}\" after\"",
@@ -44,6 +54,10 @@ fn quoting_at(script: &str, place: usize) -> Option<&'static str> {
     let mut waiting: Vec<String> = Vec::new();
     let mut at = 0;
     while at < place {
+        if !script.is_char_boundary(at) {
+            at += 1;
+            continue;
+        }
         let rest = &script[at..];
         let quoted = stack.last() == Some(&b'"');
         match bytes[at] {
@@ -72,12 +86,10 @@ fn quoting_at(script: &str, place: usize) -> Option<&'static str> {
             b')' if stack.last() == Some(&b')') => {
                 stack.pop();
             }
-            b'#' if !quoted && starts_word(bytes, at) => {
-                match rest.find('\n') {
-                    Some(end) if at + end < place => at += end - 1,
-                    _ => return Some("a comment"),
-                }
-            }
+            b'#' if !quoted && starts_word(bytes, at) => match rest.find('\n') {
+                Some(end) if at + end < place => at += end - 1,
+                _ => return Some("a comment"),
+            },
             b'<' if !quoted && rest.starts_with("<<") && !rest.starts_with("<<<") => {
                 waiting.extend(here_word(&rest[2..]));
                 at += 1;
@@ -98,7 +110,11 @@ fn quoting_at(script: &str, place: usize) -> Option<&'static str> {
 }
 
 fn starts_word(bytes: &[u8], at: usize) -> bool {
-    at == 0 || matches!(bytes[at - 1], b' ' | b'\t' | b'\n' | b';' | b'(' | b'&' | b'|')
+    at == 0
+        || matches!(
+            bytes[at - 1],
+            b' ' | b'\t' | b'\n' | b';' | b'(' | b'&' | b'|'
+        )
 }
 
 fn here_word(rest: &str) -> Option<String> {

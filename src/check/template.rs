@@ -76,12 +76,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_text(
-        &mut self,
-        site: &TextSite<'_>,
-        user: User,
-        diags: &mut Diagnostics,
-    ) -> TextIs {
+    fn check_text(&mut self, site: &TextSite<'_>, user: User, diags: &mut Diagnostics) -> TextIs {
         let source = self.source();
         let at = TextAt {
             source,
@@ -132,7 +127,10 @@ impl<'a> Checker<'a> {
             diags.push(
                 Diagnostic::error(
                     codes::WRONG_TYPE,
-                    format!("the input `{}` wants {wanted}, but this is {given}", site.name),
+                    format!(
+                        "the input `{}` wants {wanted}, but this is {given}",
+                        site.name
+                    ),
                 )
                 .at(source, span, format!("of type {given}"))
                 .help(help),

@@ -61,7 +61,10 @@ impl Ty {
         let kind = match schema.get("type") {
             Some(Value::String(kind)) => kind.as_str(),
             Some(Value::Array(kinds)) => {
-                let mut kinds = kinds.iter().filter_map(Value::as_str).filter(|k| *k != "null");
+                let mut kinds = kinds
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .filter(|k| *k != "null");
                 match (kinds.next(), kinds.next()) {
                     (Some(one), None) => one,
                     _ => return Self::Any,
@@ -134,7 +137,8 @@ impl Ty {
         match (self, other) {
             (Self::Any, _) | (_, Self::Any) => true,
             (Self::String, given) => {
-                given.is_text() || matches!(given, Self::Int | Self::Float | Self::Bool | Self::Size)
+                given.is_text()
+                    || matches!(given, Self::Int | Self::Float | Self::Bool | Self::Size)
             }
             (Self::Int, Self::Int | Self::Size)
             | (Self::Float, Self::Float | Self::Int | Self::Size)
@@ -290,8 +294,8 @@ mod tests {
 
     #[test]
     fn reads_what_schemars_writes() {
-        let settings = schemars::generate::SchemaSettings::draft2020_12()
-            .with(|s| s.inline_subschemas = true);
+        let settings =
+            schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
         let schema = Value::from(settings.into_generator().into_root_schema_for::<Sample>());
         let ty = Ty::from_schema(&schema);
         let at = |path: &str| {
@@ -316,9 +320,7 @@ mod tests {
         }
         let problem = at("nam").expect_err("unknown");
         assert_eq!(problem.segment, 0);
-        assert!(
-            matches!(&problem.kind, LookupProblemKind::UnknownKey(known) if known.len() == 10)
-        );
+        assert!(matches!(&problem.kind, LookupProblemKind::UnknownKey(known) if known.len() == 10));
         assert_eq!(
             at("part.ok.x").map_err(|p| (p.segment, p.kind)),
             Err((2, LookupProblemKind::NothingInside(Ty::Bool)))
@@ -335,12 +337,24 @@ mod tests {
             (json!(true), Ty::Any),
             (json!({}), Ty::Any),
             (json!({"type": "string", "format": "service"}), Ty::Service),
-            (json!({"type": "string", "format": "connection"}), Ty::Connection),
-            (json!({"type": "string", "format": "date-time"}), Ty::Timestamp),
+            (
+                json!({"type": "string", "format": "connection"}),
+                Ty::Connection,
+            ),
+            (
+                json!({"type": "string", "format": "date-time"}),
+                Ty::Timestamp,
+            ),
             (json!({"type": ["string", "integer"]}), Ty::Any),
-            (json!({"anyOf": [{"type": "integer"}, {"type": "null"}]}), Ty::Int),
+            (
+                json!({"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+                Ty::Int,
+            ),
             (json!({"enum": ["a", null]}), Ty::Enum(vec!["a".to_owned()])),
-            (json!({"type": "object", "additionalProperties": true}), Ty::Map(Box::new(Ty::Any))),
+            (
+                json!({"type": "object", "additionalProperties": true}),
+                Ty::Map(Box::new(Ty::Any)),
+            ),
             (json!({"type": "object"}), Ty::Object(ObjectTy::default())),
         ] {
             assert_eq!(Ty::from_schema(&schema), expected, "{schema}");
@@ -372,11 +386,19 @@ mod tests {
             (list(Ty::String), list(Ty::Service), true),
             (list(Ty::Int), list(Ty::String), false),
             (list(Ty::Int), Ty::Int, false),
-            (Ty::Map(Box::new(Ty::String)), object(json!({"a": "x"})), true),
+            (
+                Ty::Map(Box::new(Ty::String)),
+                object(json!({"a": "x"})),
+                true,
+            ),
             (Ty::Map(Box::new(Ty::Int)), object(json!({"a": "x"})), false),
             (object(json!({"a": 1})), object(json!({"a": 2})), true),
             (object(json!({"a": 1})), object(json!({})), false),
-            (object(json!({"a": 1})), object(json!({"a": 1, "b": 1})), false),
+            (
+                object(json!({"a": 1})),
+                object(json!({"a": 1, "b": 1})),
+                false,
+            ),
             (Ty::Any, Ty::Int, true),
             (Ty::Int, Ty::Any, true),
         ] {

@@ -96,8 +96,16 @@ fn about(runbook: &Runbook) -> PlanRunbook {
         file: runbook.source.path.clone(),
         severity: runbook.severity.as_ref().map(|s| s.value),
         risk: runbook.risk.value,
-        rto: runbook.objectives.rto.as_ref().map(|d| HumanDuration(d.value)),
-        rpo: runbook.objectives.rpo.as_ref().map(|d| HumanDuration(d.value)),
+        rto: runbook
+            .objectives
+            .rto
+            .as_ref()
+            .map(|d| HumanDuration(d.value)),
+        rpo: runbook
+            .objectives
+            .rpo
+            .as_ref()
+            .map(|d| HumanDuration(d.value)),
     }
 }
 
