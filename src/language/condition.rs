@@ -251,16 +251,26 @@ fn refuse_hostile(text: &str) -> Result<(), ExprError> {
 }
 
 fn syntax_error(errors: &cel::ParseErrors, text: &str) -> ExprError {
+    let problem = ExprError::new("this is not a condition");
+    // People write `when: "{{ params.force }}"`.
+    if let Some(at) = text.find("{{") {
+        return problem
+            .at(at..at + 2)
+            .help("a condition is no template: leave out the braces, e.g. `params.force`");
+    }
     let Some(first) = errors.errors.first() else {
-        return ExprError::new("this is not a condition");
+        return problem;
     };
-    let message = lower_first(first.msg.lines().next().unwrap_or_default().trim())
-        .trim_start_matches("syntax error: ")
-        .to_owned();
-    let message = if message.is_empty() || message == "uNKNOWN" {
+    let told = first.msg.lines().next().unwrap_or_default();
+    let quoted = told.split('\'').nth(1).unwrap_or_default();
+    let message = if told.contains("<EOF>") {
+        "this condition ends too early".to_owned()
+    } else if told.contains("recursion") {
+        "this condition is nested too deep".to_owned()
+    } else if quoted.is_empty() {
         "this is not a condition".to_owned()
     } else {
-        format!("this is not a condition: {message}")
+        format!("this is not a condition: `{quoted}` cannot stand here")
     };
     let (line, column) = first.pos;
     let line_start: usize = text
@@ -278,7 +288,8 @@ fn syntax_error(errors: &cel::ParseErrors, text: &str) -> ExprError {
         .map(char::len_utf8)
         .sum::<usize>();
     let end = text.len().min(start + width.max(1));
-    let error = ExprError::new(message);
+    let error = ExprError::new(message)
+        .help("conditions are CEL, e.g. `outputs.count > 3 && params.force`");
     match text.get(start..end) {
         Some(_) => error.at(start..end),
         None => error.at(start..text.len()),
@@ -584,9 +595,10 @@ mod tests {
     #[test]
     fn refuses_with_a_place() {
         for (text, part, place) in [
-            ("outputs.a == ", "not a condition", ""),
+            ("outputs.a == ", "ends too early", ""),
             ("outputs.a = 1", "not a condition", "="),
-            ("outputs.a && && b", "not a condition", "&"),
+            ("outputs.a && && b", "`&&` cannot stand here", "&"),
+            ("{{ params.a }}", "not a condition", "{{"),
             ("isReady(outputs.a)", "no function `isReady`", "isReady"),
             (
                 "outputs.a.startswith(\"x\")",

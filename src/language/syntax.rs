@@ -13,7 +13,7 @@ use crate::base::did_you_mean;
 /// Most block openings in one template: Handlebars' parser takes seconds for thousands.
 const MAX_BLOCKS: usize = 200;
 /// Most tags in one template.
-const MAX_TAGS: usize = 5_000;
+const MAX_TAGS: usize = 1_000;
 /// Most opening brackets in one tag: the parser calls itself for each.
 const MAX_BRACKETS: usize = 32;
 

@@ -8,6 +8,7 @@ mod policy;
 mod runbook;
 mod step;
 mod ty;
+mod ty_rules;
 
 pub use action::{ActionCatalog, ActionExample, ActionManifest, Effect, Escape, ProviderManifest};
 pub use environment::{Connection, Environment, Service};
@@ -18,3 +19,4 @@ pub use step::{
     YamlValueKind,
 };
 pub use ty::{ObjectTy, Ty};
+pub use ty_rules::{LookupProblem, LookupProblemKind};

@@ -1,8 +1,15 @@
 //! Floor 2: a checked, resolved DAG with a digest.
 
+mod build;
 mod expr;
+mod inputs;
+mod params;
+mod stored;
 mod types;
 
+pub use build::build;
+pub use params::Given;
+pub use stored::{PlanError, graph};
 pub use types::{
     Expr, PLAN_FORMAT, Plan, PlanAction, PlanConnection, PlanEnvironment, PlanParam, PlanRetry,
     PlanRollback, PlanRunbook, PlanService, PlanStep,

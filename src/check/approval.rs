@@ -1,0 +1,38 @@
+//! Rule: an approval is a question to people; nothing of it can be retried, polled or undone.
+
+use std::sync::Arc;
+
+use super::codes;
+use crate::base::{Diagnostic, Diagnostics, SourceFile, Span};
+use crate::model::Step;
+
+/// The action that asks people.
+pub(super) const APPROVAL: &str = "approval";
+
+pub(super) fn check(step: &Step, source: &Arc<SourceFile>, diags: &mut Diagnostics) {
+    if step.action.uses.value != APPROVAL {
+        return;
+    }
+    let keys: [(&str, Option<Span>); 5] = [
+        ("retry", step.retry.as_ref().map(|s| s.span)),
+        ("until", step.until.as_ref().map(|s| s.span)),
+        ("verify", step.verify.as_ref().map(|s| s.span)),
+        ("rollback", step.rollback.as_ref().map(|s| s.span)),
+        ("effect", step.effect.as_ref().map(|s| s.span)),
+    ];
+    for (key, span) in keys {
+        if let Some(span) = span {
+            diags.push(
+                Diagnostic::error(
+                    codes::NOT_FOR_APPROVALS,
+                    format!("an approval cannot have `{key}`"),
+                )
+                .at(source, span, "not possible on an approval")
+                .help(
+                    "an approval waits for a person; `timeout` says when the question lapses, \
+                     and the steps after it have keys of their own",
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The codes of this room and their pages.
+
+use crate::base::{Code, CodePage};
+use crate::language::codes as language;
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $title:literal;)*) => {
+        $(#[doc = concat!($code, ": ", $title, ".")]
+        pub const $name: Code = Code($code);)*
+
+        /// Every code of this room with its page.
+        pub const CODES: &[CodePage] = &[$(CodePage {
+            code: $name,
+            title: $title,
+            page: include_str!(concat!("../../docs/errors/", $code, ".md")),
+        }),*];
+    };
+}
+
+codes! {
+    TEMPLATE_SYNTAX = "RB0201", "a template cannot be read";
+    CONDITION_SYNTAX = "RB0202", "a condition cannot be read";
+    UNKNOWN_NAME = "RB0203", "a reference begins with an unknown name";
+    UNDECLARED_PARAM = "RB0204", "a parameter is not declared";
+    UNKNOWN_VAR = "RB0205", "the environment has no such variable";
+    UNKNOWN_STEP = "RB0206", "a reference names an unknown step";
+    UNKNOWN_OUTPUT = "RB0207", "a step has no such output";
+    NOT_BEFORE = "RB0208", "a reference to a step that does not come before";
+    OWN_STEP = "RB0209", "a step refers to itself";
+    NOT_HERE = "RB0210", "a name that has no value in this place";
+    NOT_A_CONDITION = "RB0211", "a condition that does not give true or false";
+    RAW_IN_SHELL = "RB0212", "a value goes into a shell script without quoting";
+    QUOTED_IN_SHELL = "RB0213", "a template stands inside shell quotes";
+    UNKNOWN_NEED = "RB0301", "a step needs an unknown step";
+    NEEDS_ITSELF = "RB0302", "a step needs itself";
+    CYCLE = "RB0303", "steps need each other in a circle";
+    IDLE_GATE = "RB0304", "nothing waits for an approval";
+    UNUSED_PARAM = "RB0401", "a parameter is never used";
+    UNKNOWN_SERVICE = "RB0402", "the environment has no such service";
+    UNKNOWN_CONNECTION = "RB0403", "the environment has no such connection";
+    MISSING_PARAM = "RB0404", "a required parameter has no value";
+    UNKNOWN_PARAM = "RB0405", "a value for a parameter that does not exist";
+    BAD_PARAM_VALUE = "RB0406", "a value that its parameter does not permit";
+    UNKNOWN_PROVIDER = "RB0407", "a service has an unknown provider";
+    BAD_SERVICE = "RB0408", "a service's keys are not what its provider wants";
+    UNKNOWN_PERSON = "RB0409", "a policy names an unknown person or role";
+    UNKNOWN_ACTION = "RB0501", "an unknown action";
+    UNKNOWN_INPUT = "RB0502", "an action has no such input";
+    MISSING_INPUT = "RB0503", "an action lacks an input";
+    WRONG_TYPE = "RB0504", "an input has the wrong type";
+    VALUE_NOT_ALLOWED = "RB0505", "an input has a value that is not allowed";
+    UNTIL_NEEDS_TIMEOUT = "RB0506", "polling without an end";
+    NOT_FOR_APPROVALS = "RB0507", "a key that an approval cannot have";
+}
+
+/// The page of a code, of this room or of `language`; `None` for an unknown code.
+pub fn explain(code: &str) -> Option<&'static CodePage> {
+    language::CODES
+        .iter()
+        .chain(CODES)
+        .find(|page| page.code.0.eq_ignore_ascii_case(code.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_is_whole() {
+        for page in CODES {
+            let code = page.code;
+            assert!(
+                page.page
+                    .starts_with(&format!("# {code}: {}\n", page.title)),
+                "{code} must begin with its title"
+            );
+            for part in ["## Wrong\n", "## Right\n", "## Why\n"] {
+                assert!(page.page.contains(part), "{code} lacks {part}");
+            }
+        }
+        let mut codes: Vec<_> = CODES.iter().map(|p| p.code).collect();
+        codes.dedup();
+        assert_eq!(codes.len(), CODES.len());
+        assert!(codes.is_sorted());
+    }
+
+    #[test]
+    fn pages_are_found_in_any_case() {
+        assert_eq!(explain(" rb0303 ").map(|p| p.code), Some(CYCLE));
+        assert_eq!(explain("RB0101").map(|p| p.code.0), Some("RB0101"));
+        assert!(explain("RB9999").is_none());
+    }
+}

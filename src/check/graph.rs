@@ -1,0 +1,272 @@
+//! Rules for the graph: known needs, no circles, references only to what comes before.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::approval::APPROVAL;
+use super::codes;
+use super::reference::StepReference;
+use crate::base::{Cycle, Dag, Diagnostic, Diagnostics, did_you_mean};
+use crate::model::{Needs, Runbook, Step};
+
+/// The graph of `steps`; `None` when it has circles or two steps share an id.
+pub(super) fn check_needs(runbook: &Runbook, diags: &mut Diagnostics) -> Option<Dag> {
+    let index: HashMap<&str, usize> = runbook
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(i, step)| (step.id.value.as_str(), i))
+        .collect();
+    let needs = runbook
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(at, step)| match &step.needs {
+            Needs::Above => at.checked_sub(1).into_iter().collect(),
+            Needs::Listed(names) => {
+                let mut found = Vec::with_capacity(names.len());
+                for name in names {
+                    match index.get(name.value.as_str()) {
+                        Some(&need) if need == at => itself(runbook, step, name.span, diags),
+                        Some(need) if found.contains(need) => {}
+                        Some(&need) => found.push(need),
+                        None => unknown(runbook, name, &index, diags),
+                    }
+                }
+                found
+            }
+        })
+        .collect();
+    check_finally_needs(runbook, diags);
+    match Dag::new(needs) {
+        Ok(dag) => (index.len() == runbook.steps.len()).then_some(dag),
+        Err(cycles) => {
+            for cycle in cycles {
+                circle(runbook, &cycle, diags);
+            }
+            None
+        }
+    }
+}
+
+/// Steps under `finally` follow each other; a need may only name one further up.
+fn check_finally_needs(runbook: &Runbook, diags: &mut Diagnostics) {
+    for (at, step) in runbook.finally.iter().enumerate() {
+        let Needs::Listed(names) = &step.needs else {
+            continue;
+        };
+        for name in names {
+            let above = runbook.finally[..at]
+                .iter()
+                .any(|s| s.id.value.as_str() == name.value);
+            if !above {
+                diags.push(
+                    Diagnostic::error(
+                        codes::UNKNOWN_NEED,
+                        format!("`{}` is no step further up under `finally`", name.value),
+                    )
+                    .at(&runbook.source, name.span, "cannot be needed here")
+                    .help("steps under `finally` run one after the other when all others have ended; leave `needs` out"),
+                );
+            }
+        }
+    }
+}
+
+fn itself(runbook: &Runbook, step: &Step, span: crate::base::Span, diags: &mut Diagnostics) {
+    diags.push(
+        Diagnostic::error(
+            codes::NEEDS_ITSELF,
+            format!("the step `{}` needs itself", step.id.value),
+        )
+        .at(&runbook.source, span, "this is the step itself")
+        .help("take it out of `needs`"),
+    );
+}
+
+fn unknown(
+    runbook: &Runbook,
+    name: &crate::base::Spanned<String>,
+    index: &HashMap<&str, usize>,
+    diags: &mut Diagnostics,
+) {
+    let finding = Diagnostic::error(
+        codes::UNKNOWN_NEED,
+        format!("there is no step `{}` to need", name.value),
+    )
+    .at(&runbook.source, name.span, "unknown step");
+    let finally = runbook
+        .finally
+        .iter()
+        .any(|s| s.id.value.as_str() == name.value);
+    diags.push(if finally {
+        finding.help("it is under `finally`, which runs when all others have ended")
+    } else {
+        finding.suggest(did_you_mean(&name.value, index.keys().copied()))
+    });
+}
+
+/// Shows the whole circle, every place labelled.
+fn circle(runbook: &Runbook, cycle: &Cycle, diags: &mut Diagnostics) {
+    const SHOWN: usize = 12;
+    let id = |i: usize| runbook.steps[i].id.value.as_str();
+    let mut names: Vec<&str> = cycle.0.iter().take(SHOWN).map(|i| id(*i)).collect();
+    if cycle.0.len() > SHOWN {
+        names.push("...");
+    }
+    names.extend(cycle.0.first().map(|i| id(*i)));
+    let mut finding = Diagnostic::error(
+        codes::CYCLE,
+        format!("steps need each other in a circle: {}", names.join(" → ")),
+    );
+    for (position, &step) in cycle.0.iter().take(SHOWN).enumerate() {
+        let need = id(cycle.0[(position + 1) % cycle.0.len()]);
+        let step = &runbook.steps[step];
+        let (span, how) = match &step.needs {
+            Needs::Listed(names) => (
+                names
+                    .iter()
+                    .find(|n| n.value == need)
+                    .map_or(step.id.span, |n| n.span),
+                "needs",
+            ),
+            Needs::Above => (step.id.span, "follows, being written below it,"),
+        };
+        finding = finding.at(
+            &runbook.source,
+            span,
+            format!("`{}` {how} `{need}`", step.id.value),
+        );
+    }
+    diags.push(finding.help("take one of these needs out; `needs: []` starts a step at once"));
+}
+
+/// Every reference is to a step that certainly comes before.
+pub(super) fn check_order(
+    runbook: &Runbook,
+    dag: &Dag,
+    references: &[StepReference],
+    diags: &mut Diagnostics,
+) {
+    let far: Vec<&StepReference> = references
+        .iter()
+        .filter(|r| !dag.needs(r.from).contains(&r.to))
+        .collect();
+    let before = Before::new(dag, far.iter().map(|r| r.to));
+    for reference in far {
+        if before.is_before(reference.to, reference.from) {
+            continue;
+        }
+        let from = &runbook.steps[reference.from];
+        let to = &runbook.steps[reference.to];
+        let backwards = before.is_before(reference.from, reference.to)
+            || dag.needs(reference.to).contains(&reference.from);
+        let why = if backwards {
+            format!("`{}` runs after `{}`", to.id.value, from.id.value)
+        } else {
+            format!(
+                "add `{}` to the `needs` of `{}`",
+                to.id.value, from.id.value
+            )
+        };
+        diags.push(
+            Diagnostic::error(
+                codes::NOT_BEFORE,
+                format!(
+                    "the step `{}` uses `{}`, but `{}` does not come before it",
+                    from.id.value, reference.text, to.id.value
+                ),
+            )
+            .at(&runbook.source, reference.span, "used here")
+            .at(&runbook.source, to.id.span, "this step")
+            .help(why),
+        );
+    }
+}
+
+/// Which of some chosen nodes come before which node: one bit a chosen node, 64 in one sweep, so
+/// that memory stays linear.
+struct Before {
+    column: BTreeMap<usize, usize>,
+    sweeps: Vec<Vec<u64>>,
+}
+
+impl Before {
+    fn new(dag: &Dag, chosen: impl Iterator<Item = usize>) -> Self {
+        let mut column = BTreeMap::new();
+        for node in chosen {
+            let next = column.len();
+            column.entry(node).or_insert(next);
+        }
+        let mut own = vec![None; dag.len()];
+        for (&node, &bit) in &column {
+            own[node] = Some(bit);
+        }
+        let sweeps = (0..column.len().div_ceil(64))
+            .map(|sweep| {
+                let mut masks = vec![0u64; dag.len()];
+                for &node in dag.order() {
+                    masks[node] = dag.needs(node).iter().fold(0, |mask, &need| {
+                        let bit = match own[need] {
+                            Some(bit) if bit / 64 == sweep => 1 << (bit % 64),
+                            _ => 0,
+                        };
+                        mask | masks[need] | bit
+                    });
+                }
+                masks
+            })
+            .collect();
+        Self { column, sweeps }
+    }
+
+    /// Whether `first`, one of the chosen, comes before `then`.
+    fn is_before(&self, first: usize, then: usize) -> bool {
+        self.column
+            .get(&first)
+            .is_some_and(|bit| self.sweeps[bit / 64][then] >> (bit % 64) & 1 == 1)
+    }
+}
+
+/// An approval that nothing waits for decides nothing.
+pub(super) fn check_gates(runbook: &Runbook, dag: &Dag, diags: &mut Diagnostics) {
+    for (at, step) in runbook.steps.iter().enumerate() {
+        if step.action.uses.value == APPROVAL && dag.dependents(at).is_empty() {
+            diags.push(
+                Diagnostic::warning(
+                    codes::IDLE_GATE,
+                    format!("nothing waits for the approval `{}`", step.id.value),
+                )
+                .at(&runbook.source, step.id.span, "no step needs it")
+                .help("add it to the `needs` of the steps that it should hold back"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn before_agrees_with_a_plain_search(
+            edges in proptest::collection::vec((0usize..150, 0usize..150), 0..400),
+        ) {
+            let mut needs = vec![Vec::new(); 150];
+            for (a, b) in edges {
+                if a < b {
+                    needs[b].push(a);
+                }
+            }
+            let dag = Dag::new(needs).expect("edges go up");
+            let before = Before::new(&dag, 0..150);
+            for node in 0..150 {
+                let ancestors = dag.ancestors(node);
+                for (other, is_ancestor) in ancestors.iter().enumerate() {
+                    prop_assert_eq!(before.is_before(other, node), *is_ancestor);
+                }
+            }
+        }
+    }
+}

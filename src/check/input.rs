@@ -1,0 +1,522 @@
+//! The inputs of an action (`with`) against the JSON Schema that its manifest declares.
+
+use std::sync::Arc;
+
+use super::codes;
+use crate::base::{
+    Code, Diagnostic, Diagnostics, SourceFile, Span, Value, did_you_mean, parse_duration,
+    parse_size,
+};
+use crate::model::{Environment, Ty, YamlValue, YamlValueKind};
+
+/// A text in the inputs and what is wanted there.
+pub(crate) struct TextSite<'a> {
+    /// The schema of the place, `null` variants removed.
+    pub(crate) schema: &'a Value,
+    /// The text as written.
+    pub(crate) text: &'a str,
+    /// Where its first byte stands in the file, when that is exact.
+    pub(crate) content_offset: Option<usize>,
+    /// Where it is written.
+    pub(crate) span: Span,
+    /// Its name for messages, such as `with.grace`.
+    pub(crate) name: String,
+}
+
+/// What an asked text is.
+pub(crate) enum TextIs {
+    /// A literal, to be checked like any other.
+    Literal,
+    /// A template, which the asked one checked.
+    Template,
+}
+
+/// Whose keys are checked, for messages.
+pub(crate) struct Subject {
+    /// `` `service.restart` ``.
+    who: String,
+    /// What a key is called: `input` or `key`.
+    word: &'static str,
+    /// The next command to type.
+    help: String,
+    /// One code for every finding, instead of those of inputs.
+    code: Option<Code>,
+}
+
+impl Subject {
+    /// An action's inputs.
+    pub(crate) fn action(name: &str) -> Self {
+        Self {
+            who: format!("`{name}`"),
+            word: "input",
+            help: format!("see the inputs with: runbook actions describe {name}"),
+            code: None,
+        }
+    }
+
+    /// The keys of a service, which its provider wants.
+    pub(crate) fn provider(name: &str, summary: &str) -> Self {
+        Self {
+            who: format!("the provider `{name}`"),
+            word: "key",
+            help: format!("`{name}`: {summary}"),
+            code: Some(codes::BAD_SERVICE),
+        }
+    }
+}
+
+/// Walks the inputs of one action along its schema.
+pub(crate) struct InputCheck<'a, 'd> {
+    pub(crate) subject: &'a Subject,
+    pub(crate) source: &'a Arc<SourceFile>,
+    pub(crate) environment: Option<&'a Environment>,
+    pub(crate) diags: &'d mut Diagnostics,
+}
+
+impl InputCheck<'_, '_> {
+    /// Checks `with`; `on_text` is asked about each text.
+    pub(crate) fn run(
+        &mut self,
+        schema: &Value,
+        with: &YamlValue,
+        on_text: &mut dyn FnMut(&mut Diagnostics, TextSite<'_>) -> TextIs,
+    ) {
+        self.value(schema, with, &mut Vec::new(), on_text);
+    }
+
+    fn value<'y>(
+        &mut self,
+        schema: &Value,
+        value: &'y YamlValue,
+        path: &mut Vec<&'y str>,
+        on_text: &mut dyn FnMut(&mut Diagnostics, TextSite<'_>) -> TextIs,
+    ) {
+        if matches!(value.kind, YamlValueKind::Literal(Value::Null)) && allows_null(schema) {
+            return;
+        }
+        let schema = match choose(schema, value) {
+            Choice::One(schema) => schema,
+            Choice::Unclear(variants) => {
+                self.any_of(schema, &variants, value, path, on_text);
+                return;
+            }
+        };
+        match &value.kind {
+            YamlValueKind::Map(map) => {
+                if !allows(schema, "object") {
+                    self.wrong_kind(schema, value, path, "a map");
+                    return;
+                }
+                self.map(schema, value, map, path, on_text);
+            }
+            YamlValueKind::List(items) => {
+                if !allows(schema, "array") {
+                    self.wrong_kind(schema, value, path, "a list");
+                    return;
+                }
+                self.length(schema, items.len(), value.span, path);
+                let item_schema = schema.get("items").unwrap_or(&Value::Bool(true));
+                for item in items {
+                    self.value(item_schema, item, path, on_text);
+                }
+            }
+            YamlValueKind::Text {
+                text,
+                content_offset,
+            } => {
+                let site = TextSite {
+                    schema,
+                    text,
+                    content_offset: *content_offset,
+                    span: value.span,
+                    name: name(path),
+                };
+                if let TextIs::Literal = on_text(self.diags, site) {
+                    self.text(schema, text, value, path);
+                }
+            }
+            YamlValueKind::Literal(Value::String(text)) => self.text(schema, text, value, path),
+            YamlValueKind::Literal(literal) => self.scalar(schema, literal, value, path),
+        }
+    }
+
+    fn map<'y>(
+        &mut self,
+        schema: &Value,
+        value: &YamlValue,
+        map: &'y indexmap::IndexMap<String, (Span, YamlValue)>,
+        path: &mut Vec<&'y str>,
+        on_text: &mut dyn FnMut(&mut Diagnostics, TextSite<'_>) -> TextIs,
+    ) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let additional = schema.get("additionalProperties");
+        for (key, (key_span, item)) in map {
+            path.push(key);
+            match properties.and_then(|p| p.get(key)).or(additional) {
+                Some(Value::Bool(false)) => self.unknown_key(schema, key, *key_span, path),
+                Some(item_schema) => self.value(item_schema, item, path, on_text),
+                None if properties.is_some() => self.unknown_key(schema, key, *key_span, path),
+                None => self.value(&Value::Bool(true), item, path, on_text),
+            }
+            path.pop();
+        }
+        let required = schema.get("required").and_then(Value::as_array);
+        for missing in required.into_iter().flatten().filter_map(Value::as_str) {
+            if !map.contains_key(missing) {
+                let ty = properties
+                    .and_then(|p| p.get(missing))
+                    .map(Ty::from_schema)
+                    .unwrap_or_default();
+                let Subject { who, word, .. } = self.subject;
+                let place = if path.is_empty() {
+                    format!("{who} needs")
+                } else {
+                    format!("`{}` of {who} needs", name(path))
+                };
+                self.diags.push(
+                    Diagnostic::error(
+                        self.code(codes::MISSING_INPUT),
+                        format!("{place} the {word} `{missing}`"),
+                    )
+                    .at(
+                        self.source,
+                        value.span,
+                        format!("`{missing}` ({ty}) is missing"),
+                    )
+                    .help(self.describe()),
+                );
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, schema: &Value, key: &str, span: Span, path: &[&str]) {
+        let known: Vec<&str> = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .map(|p| p.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        let inside = match path {
+            [] | [_] => String::new(),
+            [outer @ .., _] => format!(" in `{}`", name(outer)),
+        };
+        let help = match (did_you_mean(key, known.iter().copied()), known.is_empty()) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, true) => format!("it takes no {}s", self.subject.word),
+            (None, false) => format!("the {}s are {}", self.subject.word, known.join(", ")),
+        };
+        self.diags.push(
+            Diagnostic::error(
+                self.code(codes::UNKNOWN_INPUT),
+                format!(
+                    "{} has no {} `{key}`{inside}",
+                    self.subject.who, self.subject.word
+                ),
+            )
+            .at(self.source, span, format!("unknown {}", self.subject.word))
+            .help(help),
+        );
+    }
+
+    /// Several forms are possible: it must fit one of them without a complaint.
+    fn any_of<'y>(
+        &mut self,
+        schema: &Value,
+        variants: &[&Value],
+        value: &'y YamlValue,
+        path: &mut Vec<&'y str>,
+        on_text: &mut dyn FnMut(&mut Diagnostics, TextSite<'_>) -> TextIs,
+    ) {
+        // `schemars` writes the variants of one enum as several schemas.
+        if let Ty::Enum(names) = Ty::from_schema(schema) {
+            let plain = serde_json::json!({ "type": "string", "enum": names });
+            self.value(&plain, value, path, on_text);
+            return;
+        }
+        for variant in variants {
+            let mut attempt = Diagnostics::new();
+            InputCheck {
+                subject: self.subject,
+                source: self.source,
+                environment: self.environment,
+                diags: &mut attempt,
+            }
+            .value(variant, value, path, on_text);
+            if !attempt.has_errors() {
+                for finding in attempt.iter() {
+                    self.diags.push(finding.clone());
+                }
+                return;
+            }
+        }
+        let forms: Vec<String> = variants
+            .iter()
+            .map(|v| Ty::from_schema(v).to_string())
+            .collect();
+        self.wrong(
+            value.span,
+            path,
+            format!("fits none of its forms: {}", forms.join("; ")),
+            self.describe(),
+        );
+    }
+
+    fn text(&mut self, schema: &Value, text: &str, value: &YamlValue, path: &[&str]) {
+        let problem = match schema.get("format").and_then(Value::as_str) {
+            Some("duration") => parse_duration(text).err(),
+            Some("size") => parse_size(text).err(),
+            Some("timestamp" | "date-time") => text
+                .parse::<crate::base::Timestamp>()
+                .err()
+                .map(|e| e.to_string()),
+            Some("service") => return self.service(text, value.span),
+            Some("connection") => return self.connection(text, value.span),
+            _ if !allows(schema, "string") => {
+                return self.wrong_kind(schema, value, path, "text");
+            }
+            _ => None,
+        };
+        let problem = problem.or_else(|| not_allowed(schema, &Value::String(text.to_owned())));
+        if let Some(problem) = problem {
+            self.not_allowed(value.span, path, &problem);
+            return;
+        }
+        self.length(schema, text.chars().count(), value.span, path);
+    }
+
+    fn scalar(&mut self, schema: &Value, literal: &Value, value: &YamlValue, path: &[&str]) {
+        let (kind, fits) = match literal {
+            Value::Null => ("null", allows(schema, "null")),
+            Value::Bool(_) => ("true or false", allows(schema, "boolean")),
+            Value::Number(n) if n.is_f64() => ("a number", allows(schema, "number")),
+            _ => (
+                "a number",
+                allows(schema, "integer") || allows(schema, "number"),
+            ),
+        };
+        if !fits {
+            self.wrong_kind(schema, value, path, kind);
+            return;
+        }
+        if let Some(problem) =
+            not_allowed(schema, literal).or_else(|| out_of_range(schema, literal))
+        {
+            self.not_allowed(value.span, path, &problem);
+        }
+    }
+
+    fn length(&mut self, schema: &Value, length: usize, span: Span, path: &[&str]) {
+        let limit = |key: &str| schema.get(key).and_then(Value::as_u64);
+        let least = limit("minLength").or_else(|| limit("minItems"));
+        let most = limit("maxLength").or_else(|| limit("maxItems"));
+        if least.is_some_and(|least| (length as u64) < least) {
+            self.not_allowed(
+                span,
+                path,
+                if length == 0 {
+                    "it is empty"
+                } else {
+                    "it is too short"
+                },
+            );
+        } else if most.is_some_and(|most| (length as u64) > most) {
+            self.not_allowed(span, path, "it is too long");
+        }
+    }
+
+    fn service(&mut self, name: &str, span: Span) {
+        if let Some(environment) = self.environment
+            && !environment.services.contains_key(name)
+        {
+            self.diags.push(super::environment::unknown_service(
+                environment,
+                name,
+                self.source,
+                span,
+            ));
+        }
+    }
+
+    fn connection(&mut self, name: &str, span: Span) {
+        if let Some(environment) = self.environment
+            && !environment.connections.contains_key(name)
+        {
+            self.diags.push(super::environment::unknown_connection(
+                environment,
+                name,
+                self.source,
+                span,
+            ));
+        }
+    }
+
+    fn wrong_kind(&mut self, schema: &Value, value: &YamlValue, path: &[&str], kind: &str) {
+        let wanted = Ty::from_schema(schema);
+        let help = match (&value.kind, &wanted) {
+            (YamlValueKind::Literal(literal), Ty::String | Ty::Enum(_)) => {
+                format!("put it in quotes: \"{literal}\"")
+            }
+            (YamlValueKind::Literal(literal), Ty::Duration) => {
+                format!("a duration has a unit: {literal}s")
+            }
+            (_, Ty::List(_)) => "write a list: [a, b]".to_owned(),
+            _ => self.describe(),
+        };
+        self.wrong(
+            value.span,
+            path,
+            format!("wants {wanted}, but this is {kind}"),
+            help,
+        );
+    }
+
+    fn wrong(&mut self, span: Span, path: &[&str], problem: String, help: String) {
+        self.diags.push(
+            Diagnostic::error(
+                self.code(codes::WRONG_TYPE),
+                format!("the {} `{}` {problem}", self.subject.word, name(path)),
+            )
+            .at(self.source, span, "wrong type")
+            .help(help),
+        );
+    }
+
+    fn not_allowed(&mut self, span: Span, path: &[&str], problem: &str) {
+        self.diags.push(
+            Diagnostic::error(
+                self.code(codes::VALUE_NOT_ALLOWED),
+                format!(
+                    "the {} `{}` cannot have this value: {problem}",
+                    self.subject.word,
+                    name(path)
+                ),
+            )
+            .at(self.source, span, "not allowed here")
+            .help(self.describe()),
+        );
+    }
+
+    fn describe(&self) -> String {
+        self.subject.help.clone()
+    }
+
+    fn code(&self, code: Code) -> Code {
+        self.subject.code.unwrap_or(code)
+    }
+}
+
+/// `with.retry.delay` without the `with.`; the whole map is `with`.
+fn name(path: &[&str]) -> String {
+    if path.is_empty() {
+        "with".to_owned()
+    } else {
+        path.join(".")
+    }
+}
+
+enum Choice<'s> {
+    One(&'s Value),
+    Unclear(Vec<&'s Value>),
+}
+
+/// The variant of a schema that a value is meant for: `null` left out, then by a constant key, then
+/// by its kind.
+fn choose<'s>(schema: &'s Value, value: &YamlValue) -> Choice<'s> {
+    let Some(variants) = variants(schema) else {
+        return Choice::One(schema);
+    };
+    let variants: Vec<&Value> = variants.iter().filter(|v| !is_null(v)).collect();
+    let tagged = |variant: &&&Value| {
+        let YamlValueKind::Map(map) = &value.kind else {
+            return false;
+        };
+        let properties = variant.get("properties").and_then(Value::as_object);
+        properties.into_iter().flatten().any(|(key, schema)| {
+            schema.get("const").is_some_and(|tag| {
+                map.get(key)
+                    .is_some_and(|(_, given)| given.to_json() == *tag)
+            })
+        })
+    };
+    match variants.as_slice() {
+        [one] => choose(one, value),
+        many => match many.iter().find(tagged) {
+            Some(one) => Choice::One(one),
+            None => Choice::Unclear(variants),
+        },
+    }
+}
+
+fn variants(schema: &Value) -> Option<&Vec<Value>> {
+    ["anyOf", "oneOf"]
+        .iter()
+        .find_map(|key| schema.get(*key)?.as_array())
+}
+
+/// The schema that holds for a value, when it is clear which; else one that permits anything.
+pub(crate) fn schema_for<'s>(schema: &'s Value, value: &YamlValue) -> &'s Value {
+    match choose(schema, value) {
+        Choice::One(schema) => schema,
+        Choice::Unclear(_) => &Value::Bool(true),
+    }
+}
+
+fn is_null(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some("null")
+}
+
+fn allows_null(schema: &Value) -> bool {
+    allows(schema, "null") || variants(schema).is_some_and(|v| v.iter().any(is_null))
+}
+
+/// Whether the schema's `type` permits a kind; a schema without one permits all.
+fn allows(schema: &Value, kind: &str) -> bool {
+    match schema.get("type") {
+        Some(Value::String(one)) => one == kind,
+        Some(Value::Array(kinds)) => kinds.iter().any(|k| k == kind),
+        _ => true,
+    }
+}
+
+fn not_allowed(schema: &Value, value: &Value) -> Option<String> {
+    if let Some(only) = schema.get("const") {
+        return (only != value).then(|| format!("only {only} is possible"));
+    }
+    let values = schema.get("enum")?.as_array()?;
+    if values.contains(value) {
+        return None;
+    }
+    let names: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+    Some(
+        match value
+            .as_str()
+            .and_then(|text| did_you_mean(text, names.iter().copied()))
+        {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it must be one of {}", names.join(", ")),
+        },
+    )
+}
+
+fn out_of_range(schema: &Value, value: &Value) -> Option<String> {
+    let number = value.as_f64()?;
+    let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
+    if limit("minimum").is_some_and(|least| number < least) {
+        return Some(format!("it must be at least {}", schema["minimum"]));
+    }
+    if limit("maximum").is_some_and(|most| number > most) {
+        return Some(format!("it must be at most {}", schema["maximum"]));
+    }
+    if limit("exclusiveMinimum").is_some_and(|least| number <= least) {
+        return Some(format!(
+            "it must be more than {}",
+            schema["exclusiveMinimum"]
+        ));
+    }
+    if limit("exclusiveMaximum").is_some_and(|most| number >= most) {
+        return Some(format!(
+            "it must be less than {}",
+            schema["exclusiveMaximum"]
+        ));
+    }
+    None
+}

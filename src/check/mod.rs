@@ -1,0 +1,34 @@
+//! Floor 2: the rules that a runbook, an environment and a policy must keep before anything runs.
+//!
+//! One file per rule or family of rules; all findings are collected, none stops another.
+
+mod action;
+mod approval;
+mod checker;
+pub mod codes;
+mod condition;
+mod environment;
+mod graph;
+mod input;
+mod param;
+mod policy;
+mod polling;
+mod reference;
+mod shell;
+mod template;
+mod texts;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use checker::{CheckedRunbook, check};
+pub use codes::{CODES, explain};
+pub use environment::check_environment;
+pub use policy::check_policy;
+
+pub(crate) use environment::{unknown_connection, unknown_service};
+pub(crate) use input::{InputCheck, Subject, TextIs, schema_for};
+pub(crate) use template::escape_of;
+pub(crate) use texts::TextAt;

@@ -1,0 +1,83 @@
+//! Each text is parsed once, however often it is written or looked at; and where its parts stand.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::{SourceFile, Span};
+use crate::language::{Condition, ExprError, Template};
+
+/// The parsed texts of a runbook, kept for the planner.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    templates: HashMap<String, Result<Template, ExprError>>,
+    conditions: HashMap<String, Result<Condition, ExprError>>,
+}
+
+impl Texts {
+    /// The template that a text is.
+    pub(crate) fn template(&mut self, text: &str) -> Result<Template, ExprError> {
+        if !text.contains("{{") {
+            return Template::parse(text);
+        }
+        if let Some(known) = self.templates.get(text) {
+            return known.clone();
+        }
+        let parsed = Template::parse(text);
+        self.templates.insert(text.to_owned(), parsed.clone());
+        parsed
+    }
+
+    /// The template that a text is, if it was looked at before and was good.
+    pub(crate) fn known_template(&self, text: &str) -> Option<&Template> {
+        self.templates.get(text)?.as_ref().ok()
+    }
+
+    /// The condition that a text is.
+    pub(crate) fn condition(&mut self, text: &str) -> Result<Condition, ExprError> {
+        if let Some(known) = self.conditions.get(text) {
+            return known.clone();
+        }
+        let parsed = Condition::parse(text);
+        self.conditions.insert(text.to_owned(), parsed.clone());
+        parsed
+    }
+}
+
+/// A text in a file: enough to point at a part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct TextAt<'a> {
+    pub(crate) source: &'a Arc<SourceFile>,
+    pub(crate) text: &'a str,
+    pub(crate) content_offset: Option<usize>,
+    pub(crate) span: Span,
+}
+
+impl TextAt<'_> {
+    /// The place of a part of the text, as exactly as it can be known.
+    pub(crate) fn place(&self, range: Option<&Range<usize>>) -> Span {
+        let Some(range) = range else {
+            return self.span;
+        };
+        if let Some(offset) = self.content_offset {
+            return Span::between(offset + range.start, offset + range.end);
+        }
+        let written = self
+            .source
+            .text
+            .get(self.span.start..self.span.end())
+            .unwrap_or_default();
+        let whole = written.find(self.text).map(|at| at + range.start);
+        let part = || {
+            let part = self.text.get(range.clone())?;
+            (!part.is_empty()).then(|| written.find(part)).flatten()
+        };
+        match whole.or_else(part) {
+            Some(at) => Span {
+                start: self.span.start + at,
+                len: range.len(),
+            },
+            None => self.span,
+        }
+    }
+}

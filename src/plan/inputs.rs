@@ -1,0 +1,217 @@
+//! Inputs as expressions: what is known now is rendered and checked now, the rest stays a template.
+
+use super::types::Expr;
+use crate::base::{Diagnostic, Diagnostics, Span, Value};
+use crate::check::{
+    CheckedRunbook, InputCheck, Subject, TextAt, TextIs, codes, escape_of, schema_for,
+};
+use crate::language::{Reference, Scope};
+use crate::model::{Action, ActionManifest, Environment, Escape, Ty, YamlValue, YamlValueKind};
+
+/// An empty expression that makes a lone reference part of a text, so that its value is written as text.
+const AS_TEXT: &str = "{{!text}}";
+
+/// What is known when the plan is made, and where findings go.
+pub(super) struct Resolver<'a> {
+    pub(super) checked: &'a CheckedRunbook,
+    pub(super) environment: &'a Environment,
+    /// `params` and `vars`.
+    pub(super) scope: &'a Scope,
+    pub(super) diags: &'a mut Diagnostics,
+}
+
+impl Resolver<'_> {
+    /// The inputs of an action. Values that became known are held against its schema.
+    pub(super) fn inputs(
+        &mut self,
+        action: &Action,
+        manifest: &ActionManifest,
+        templates: bool,
+    ) -> Expr {
+        let known = self.known(&action.with, &manifest.input, templates);
+        InputCheck {
+            subject: &Subject::action(&manifest.name),
+            source: &self.checked.runbook().source,
+            environment: Some(self.environment),
+            diags: self.diags,
+        }
+        .run(&manifest.input, &known, &mut |_, _| TextIs::Template);
+        self.expression(&known, &manifest.input)
+    }
+
+    /// A value that no schema describes: `outputs:`.
+    pub(super) fn free(&mut self, value: &YamlValue) -> Expr {
+        let anything = Value::Bool(true);
+        let known = self.known(value, &anything, true);
+        self.expression(&known, &anything)
+    }
+
+    /// The value with everything rendered that can be; what is left of kind `Text` is a template.
+    fn known(&mut self, value: &YamlValue, schema: &Value, templates: bool) -> YamlValue {
+        let schema = schema_for(schema, value);
+        let kind = match &value.kind {
+            YamlValueKind::Literal(_) => return value.clone(),
+            YamlValueKind::Text {
+                text,
+                content_offset,
+            } => {
+                return self.known_text(text, *content_offset, value, schema, templates);
+            }
+            YamlValueKind::List(items) => {
+                let item_schema = schema.get("items").unwrap_or(&Value::Bool(true));
+                let items = items.iter();
+                YamlValueKind::List(
+                    items
+                        .map(|item| self.known(item, item_schema, templates))
+                        .collect(),
+                )
+            }
+            YamlValueKind::Map(map) => YamlValueKind::Map(
+                map.iter()
+                    .map(|(key, (span, item))| {
+                        let item = self.known(item, field_schema(schema, key), templates);
+                        (key.clone(), (*span, item))
+                    })
+                    .collect(),
+            ),
+        };
+        YamlValue {
+            kind,
+            span: value.span,
+        }
+    }
+
+    fn known_text(
+        &mut self,
+        text: &str,
+        content_offset: Option<usize>,
+        value: &YamlValue,
+        schema: &Value,
+        templates: bool,
+    ) -> YamlValue {
+        let literal = |text: &str| from_json(&Value::String(text.to_owned()), value.span);
+        let template = match self.checked.texts().known_template(text) {
+            Some(template) if templates => template,
+            _ => return literal(text),
+        };
+        if !template.references().iter().all(is_known_now) {
+            return value.clone();
+        }
+        match template.render(self.scope, escape_of(schema)) {
+            Ok(rendered) => from_json(&wanted_form(rendered, schema), value.span),
+            Err(error) => {
+                let at = TextAt {
+                    source: &self.checked.runbook().source,
+                    text,
+                    content_offset,
+                    span: value.span,
+                };
+                let missing = template
+                    .references()
+                    .iter()
+                    .any(|r| r.root() == "vars" && self.scope.lookup(&r.path).is_none());
+                let code = if missing {
+                    codes::UNKNOWN_VAR
+                } else {
+                    codes::VALUE_NOT_ALLOWED
+                };
+                let mut finding = Diagnostic::error(code, error.message).at(
+                    at.source,
+                    at.place(error.range.as_ref()),
+                    "rendered with these parameters and variables",
+                );
+                finding.help = error.help;
+                self.diags.push(finding);
+                literal("")
+            }
+        }
+    }
+
+    fn expression(&self, value: &YamlValue, schema: &Value) -> Expr {
+        let schema = schema_for(schema, value);
+        match &value.kind {
+            YamlValueKind::Literal(literal) => Expr::Value(literal.clone()),
+            YamlValueKind::Text { text, .. } => Expr::Template {
+                text: if self.checked.is_written_as_text(value.span) {
+                    format!("{AS_TEXT}{text}")
+                } else {
+                    text.clone()
+                },
+                escape: escape_of(schema),
+            },
+            YamlValueKind::List(items) => {
+                let item_schema = schema.get("items").unwrap_or(&Value::Bool(true));
+                let items: Vec<Expr> = items
+                    .iter()
+                    .map(|item| self.expression(item, item_schema))
+                    .collect();
+                match items.iter().map(known_value).collect() {
+                    Some(values) => Expr::Value(Value::Array(values)),
+                    None => Expr::List(items),
+                }
+            }
+            YamlValueKind::Map(map) => {
+                let fields: std::collections::BTreeMap<String, Expr> = map
+                    .iter()
+                    .map(|(key, (_, item))| {
+                        let item = self.expression(item, field_schema(schema, key));
+                        (key.clone(), item)
+                    })
+                    .collect();
+                let values = fields
+                    .iter()
+                    .map(|(key, item)| Some((key.clone(), known_value(item)?)))
+                    .collect();
+                match values {
+                    Some(values) => Expr::Value(Value::Object(values)),
+                    None => Expr::Map(fields),
+                }
+            }
+        }
+    }
+}
+
+fn is_known_now(reference: &Reference) -> bool {
+    matches!(reference.root(), "params" | "vars")
+}
+
+fn known_value(expr: &Expr) -> Option<Value> {
+    match expr {
+        Expr::Value(value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+/// Where text is wanted, a number or boolean is written as text.
+fn wanted_form(value: Value, schema: &Value) -> Value {
+    let scalar = matches!(value, Value::Number(_) | Value::Bool(_));
+    if scalar && escape_of(schema) == Escape::None && Ty::from_schema(schema) == Ty::String {
+        Value::String(value.to_string())
+    } else {
+        value
+    }
+}
+
+fn field_schema<'s>(schema: &'s Value, key: &str) -> &'s Value {
+    schema
+        .get("properties")
+        .and_then(|properties| properties.get(key))
+        .or_else(|| schema.get("additionalProperties"))
+        .unwrap_or(&Value::Bool(true))
+}
+
+/// A JSON value as if it had been written at a place.
+fn from_json(value: &Value, span: Span) -> YamlValue {
+    let kind = match value {
+        Value::Array(items) => {
+            YamlValueKind::List(items.iter().map(|item| from_json(item, span)).collect())
+        }
+        Value::Object(map) => YamlValueKind::Map(
+            map.iter()
+                .map(|(key, item)| (key.clone(), (span, from_json(item, span))))
+                .collect(),
+        ),
+        scalar => YamlValueKind::Literal(scalar.clone()),
+    };
+    YamlValue { kind, span }
+}

@@ -1,0 +1,139 @@
+//! Parameters: defaults and given values, typed and checked.
+
+use std::collections::BTreeMap;
+
+use super::types::PlanParam;
+use crate::base::{Diagnostic, Diagnostics, Value, did_you_mean};
+use crate::check::{codes, unknown_connection, unknown_service};
+use crate::language::{check_param_value, parse_param};
+use crate::model::{Environment, Param, Runbook, Ty};
+
+/// A value given for a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// Text of a command line (`--param name=text`), read by the parameter's type.
+    Text(String),
+    /// A value of a file or of a program.
+    Value(Value),
+}
+
+/// Every parameter with its value. Findings are RB0402 to RB0407.
+pub(super) fn resolve(
+    runbook: &Runbook,
+    environment: &Environment,
+    given: &BTreeMap<String, Given>,
+    diags: &mut Diagnostics,
+) -> BTreeMap<String, PlanParam> {
+    for name in given.keys() {
+        if !runbook.params.contains_key(name) {
+            diags.push(unknown(runbook, name));
+        }
+    }
+    runbook
+        .params
+        .iter()
+        .filter_map(|(name, param)| {
+            let value = value_of(runbook, name, param, given.get(name), diags)?;
+            check_names(&param.ty, &value, &mut |ty, text| {
+                let span = param.name_span;
+                let finding = match ty {
+                    Ty::Service if !environment.services.contains_key(text) => {
+                        unknown_service(environment, text, &runbook.source, span)
+                    }
+                    Ty::Connection if !environment.connections.contains_key(text) => {
+                        unknown_connection(environment, text, &runbook.source, span)
+                    }
+                    _ => return,
+                };
+                diags.push(finding);
+            });
+            let ty = param.ty.value.clone();
+            Some((name.clone(), PlanParam { ty, value }))
+        })
+        .collect()
+}
+
+fn unknown(runbook: &Runbook, name: &str) -> Diagnostic {
+    let known = || runbook.params.keys().map(String::as_str);
+    let finding = Diagnostic::error(
+        codes::UNKNOWN_PARAM,
+        format!(
+            "the runbook `{}` has no parameter `{name}`",
+            runbook.name.value
+        ),
+    )
+    .at(&runbook.source, runbook.name.span, "this runbook");
+    match did_you_mean(name, known()) {
+        Some(near) => finding.help(format!("did you mean `{near}`?")),
+        None if runbook.params.is_empty() => finding.help("it takes no parameters"),
+        None => finding.help(format!(
+            "its parameters are {}",
+            known().collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+fn value_of(
+    runbook: &Runbook,
+    name: &str,
+    param: &Param,
+    given: Option<&Given>,
+    diags: &mut Diagnostics,
+) -> Option<Value> {
+    let value = match (given, &param.default) {
+        (Some(Given::Text(text)), _) => {
+            parse_param(text, &param.ty).and_then(|value| check_param_value(param, &value))
+        }
+        (Some(Given::Value(value)), _) => check_param_value(param, value),
+        (None, Some(default)) => check_param_value(param, &default.to_json()),
+        (None, None) => {
+            diags.push(
+                Diagnostic::error(
+                    codes::MISSING_PARAM,
+                    format!("the parameter `{name}` has no value"),
+                )
+                .at(
+                    &runbook.source,
+                    param.name_span,
+                    format!("required, of type {}", param.ty.value),
+                )
+                .help(format!("give it: --param {name}=VALUE")),
+            );
+            return None;
+        }
+    };
+    value
+        .map_err(|why| {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_PARAM_VALUE,
+                    format!("the parameter `{name}` cannot have this value: {why}"),
+                )
+                .at(
+                    &runbook.source,
+                    param.name_span,
+                    format!("of type {}", param.ty.value),
+                )
+                .help(format!("give another: --param {name}=VALUE")),
+            );
+        })
+        .ok()
+}
+
+/// Every text in a value whose type is a service or a connection.
+fn check_names(ty: &Ty, value: &Value, found: &mut dyn FnMut(&Ty, &str)) {
+    match (ty, value) {
+        (Ty::Service | Ty::Connection, Value::String(text)) => found(ty, text),
+        (Ty::List(item), Value::Array(items)) => {
+            for value in items {
+                check_names(item, value, found);
+            }
+        }
+        (Ty::Map(item), Value::Object(map)) => {
+            for value in map.values() {
+                check_names(item, value, found);
+            }
+        }
+        _ => {}
+    }
+}

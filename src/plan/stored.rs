@@ -1,0 +1,100 @@
+//! A plan as text and as a digest.
+
+use super::types::{PLAN_FORMAT, Plan};
+use crate::base::{Dag, Digest, Value, canonical_json};
+
+/// A stored plan that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The text is not a plan.
+    #[error("this is not a plan")]
+    Json(#[source] serde_json::Error),
+    /// It was written by a newer version of this program.
+    #[error(
+        "the plan has format {found}, and this program knows formats up to {PLAN_FORMAT}; use a newer `runbook`"
+    )]
+    Newer {
+        /// The format of the plan.
+        found: u64,
+    },
+    /// It has no format number.
+    #[error("this is not a plan: it has no `format`")]
+    NoFormat,
+}
+
+impl Plan {
+    /// The plan as canonical JSON: equal plans give equal bytes.
+    pub fn canonical_json(&self) -> String {
+        canonical_json(&self.to_value())
+    }
+
+    /// Reads a plan back.
+    ///
+    /// # Errors
+    /// [`PlanError`] when it is not a plan, or one of a newer format.
+    pub fn from_json(text: &str) -> Result<Self, PlanError> {
+        let value: Value = serde_json::from_str(text).map_err(PlanError::Json)?;
+        let found = value
+            .get("format")
+            .and_then(Value::as_u64)
+            .ok_or(PlanError::NoFormat)?;
+        if found > u64::from(PLAN_FORMAT) {
+            return Err(PlanError::Newer { found });
+        }
+        serde_json::from_value(value).map_err(PlanError::Json)
+    }
+
+    /// What votes are bound to: SHA-256 over the canonical JSON of what will run.
+    ///
+    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step.
+    pub fn digest(&self) -> Digest {
+        let mut value = self.to_value();
+        let drop = |value: Option<&mut Value>, keys: &[&str]| {
+            if let Some(Value::Object(map)) = value {
+                for key in keys {
+                    map.remove(*key);
+                }
+            }
+        };
+        drop(value.get_mut("runbook"), &["title", "owner", "file"]);
+        for list in ["steps", "finally"] {
+            if let Some(Value::Array(steps)) = value.get_mut(list) {
+                for step in steps {
+                    drop(Some(step), &["name", "line"]);
+                }
+            }
+        }
+        Digest::of_value(&value)
+    }
+
+    fn to_value(&self) -> Value {
+        #[expect(
+            clippy::expect_used,
+            reason = "a plan has only text keys, and its numbers are finite since the decoder refuses others"
+        )]
+        serde_json::to_value(self).expect("a plan is JSON")
+    }
+}
+
+/// The graph of the plan's `steps`, by position.
+///
+/// A plan that was built has no circles; one that was tampered with gives an empty graph.
+pub fn graph(plan: &Plan) -> Dag {
+    let index: std::collections::HashMap<&str, usize> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(at, step)| (step.id.as_str(), at))
+        .collect();
+    let needs = plan
+        .steps
+        .iter()
+        .map(|step| {
+            step.needs
+                .iter()
+                .filter_map(|need| index.get(need.as_str()).copied())
+                .collect()
+        })
+        .collect();
+    Dag::new(needs).unwrap_or_default()
+}
