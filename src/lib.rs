@@ -7,6 +7,7 @@
 pub mod base;
 pub mod event;
 pub mod handler;
+pub mod handlers;
 pub mod language;
 pub mod model;
 pub mod plan;
