@@ -11,6 +11,7 @@ pub mod cli;
 pub mod engine;
 pub mod event;
 pub mod handler;
+pub mod handlers;
 pub mod language;
 pub mod model;
 pub mod plan;

@@ -5,6 +5,8 @@
 mod context;
 mod error;
 mod registry;
+#[cfg(test)]
+pub(crate) mod testing;
 mod typed;
 
 pub use context::{

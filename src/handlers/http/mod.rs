@@ -1,0 +1,9 @@
+//! `http.*`: one request, one answer.
+
+mod client;
+mod failure;
+mod handler;
+
+pub(super) use client::{HttpClients, shared};
+pub(super) use failure::request_failure;
+pub(super) use handler::{Delete, Get, Head, Http, Patch, Post, Put, parse_url};

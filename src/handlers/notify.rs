@@ -1,0 +1,318 @@
+//! `notify`: tell people.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::http::{HttpClients, parse_url, request_failure};
+use crate::base::{Value, did_you_mean};
+use crate::event::FailureKind;
+use crate::handler::{Preview, StepContext, StepError, Stop, TypedHandler};
+use crate::model::{ActionExample, Effect};
+
+/// The channel that always exists.
+const TERMINAL: &str = "terminal";
+/// Limit of a webhook's answer.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sends messages.
+pub(super) struct Notify {
+    clients: HttpClients,
+}
+
+impl Notify {
+    /// An action over shared clients.
+    pub(super) fn new(clients: &HttpClients) -> Self {
+        Self {
+            clients: clients.clone(),
+        }
+    }
+}
+
+/// Inputs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    /// A connection of kind `notify` of the environment, or `terminal`. Default `terminal`.
+    #[serde(default = "terminal")]
+    channel: String,
+    /// The text.
+    message: String,
+    /// More to say, for machines.
+    #[serde(default)]
+    fields: BTreeMap<String, Value>,
+}
+
+fn terminal() -> String {
+    TERMINAL.to_owned()
+}
+
+/// Outputs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Output {
+    /// Where the message went.
+    sent_to: String,
+}
+
+/// A connection of kind `notify`.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "to", rename_all = "snake_case", deny_unknown_fields)]
+enum Channel {
+    /// The step's log, which the terminal shows.
+    Terminal {},
+    /// One JSON line is appended.
+    File {
+        /// Relative to the repository's root.
+        path: String,
+    },
+    /// JSON is posted.
+    Webhook {
+        /// Where to.
+        url: String,
+        /// Request headers.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+    },
+}
+
+impl TypedHandler for Notify {
+    type Input = Input;
+    type Output = Output;
+
+    const NAME: &'static str = "notify";
+    const SUMMARY: &'static str = "Tell people: on the terminal, in a file, by a webhook";
+    const DESCRIPTION: &'static str = "\
+Sends `message` to a channel. A channel is a connection of kind `notify` of the environment:
+
+```yaml
+connections:
+  ops:     { kind: notify, to: terminal }
+  journal: { kind: notify, to: file, path: notifications.jsonl }
+  chat:    { kind: notify, to: webhook, url: 'https://chat.example.org/hook', headers: { X-Team: ops } }
+```
+
+The channel `terminal` always exists. A file gets one line of JSON, a webhook the same JSON by POST: \
+`at`, `runbook`, `run`, `step`, `attempt`, `environment`, `message` and `text` (the same, as chat \
+systems want it), and `fields`.
+
+The effect is `idempotent`: after a crash the message may come twice, which harms nobody, and the \
+receiver knows a repeat by its `run`, `step` and `attempt`.";
+    const EFFECT: Effect = Effect::Idempotent;
+
+    fn examples() -> Vec<ActionExample> {
+        vec![ActionExample {
+            title: "Say how the run ended".to_owned(),
+            yaml: "\
+id: tell
+uses: notify
+with:
+  channel: terminal
+  message: \"{{ run.runbook }} in {{ run.environment }}\"
+"
+            .to_owned(),
+        }]
+    }
+
+    async fn run(&self, ctx: StepContext, input: Input) -> Result<Output, StepError> {
+        let channel = channel(&ctx, &input.channel)?;
+        let sent_to = match channel {
+            Channel::Terminal {} => {
+                ctx.log.line(&input.message);
+                TERMINAL.to_owned()
+            }
+            Channel::File { path } => {
+                append(&ctx.path(&path), &body(&ctx, &input)).map_err(|error| {
+                    StepError::caused(
+                        FailureKind::Error,
+                        format!("channel `{}`: cannot append to `{path}`", input.channel),
+                        &error,
+                    )
+                })?;
+                path
+            }
+            Channel::Webhook { url, headers } => {
+                self.post(&ctx, &input, &url, &headers).await?;
+                format!("webhook `{}`", input.channel)
+            }
+        };
+        Ok(Output { sent_to })
+    }
+
+    fn preview(&self, input: &Input) -> Preview {
+        Preview::Exact(format!("tell {}: {}", input.channel, input.message))
+    }
+}
+
+impl Notify {
+    async fn post(
+        &self,
+        ctx: &StepContext,
+        input: &Input,
+        url: &str,
+        headers: &BTreeMap<String, String>,
+    ) -> Result<(), StepError> {
+        let url = parse_url(url)?;
+        let mut request = self
+            .clients
+            .client(&url, false)?
+            .post(url.clone())
+            .timeout(WEBHOOK_TIMEOUT)
+            .json(&body(ctx, input));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = tokio::select! {
+            result = request.send() => result.map_err(|error| {
+                request_failure("POST", &url, &error, Some(WEBHOOK_TIMEOUT))
+            })?,
+            () = ctx.stop.reached(Stop::Gently) => {
+                return Err(StepError::new(
+                    FailureKind::Cancelled,
+                    format!("stopped while telling `{}`", input.channel),
+                ));
+            }
+        };
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(StepError::new(
+            FailureKind::Unavailable,
+            format!(
+                "channel `{}`: the webhook answered {}",
+                input.channel,
+                response.status()
+            ),
+        ))
+    }
+}
+
+fn channel(ctx: &StepContext, name: &str) -> Result<Channel, StepError> {
+    let connections = &ctx.environment.connections;
+    let environment = &ctx.environment.name;
+    let invalid = |message: String| StepError::new(FailureKind::Invalid, message);
+    match connections.get(name) {
+        Some(connection) if connection.provider == "notify" => {
+            Channel::deserialize(&connection.config).map_err(|error| {
+                invalid(format!(
+                    "channel `{name}` of environment `{environment}`: {error}"
+                ))
+                .hint("see its keys with: runbook actions describe notify")
+            })
+        }
+        Some(connection) => Err(invalid(format!(
+            "`{name}` of environment `{environment}` is a connection of kind `{}`, not `notify`",
+            connection.provider
+        ))),
+        None if name == TERMINAL => Ok(Channel::Terminal {}),
+        None => {
+            let known = connections
+                .iter()
+                .filter(|(_, connection)| connection.provider == "notify")
+                .map(|(name, _)| name.as_str())
+                .chain([TERMINAL]);
+            let error = invalid(format!(
+                "environment `{environment}` has no channel `{name}`"
+            ));
+            Err(match did_you_mean(name, known) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint(format!(
+                    "add it to the environment: connections: {{ {name}: {{ kind: notify, to: terminal }} }}"
+                )),
+            })
+        }
+    }
+}
+
+fn body(ctx: &StepContext, input: &Input) -> Value {
+    json!({
+        "at": ctx.clock.now(),
+        "runbook": &*ctx.runbook,
+        "run": ctx.run,
+        "step": ctx.step,
+        "attempt": ctx.attempt,
+        "environment": ctx.environment.name,
+        "message": input.message,
+        "text": input.message,
+        "fields": input.fields,
+    })
+}
+
+/// Appends a line in one write, so that lines of several processes do not mix.
+fn append(path: &Path, line: &Value) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())?;
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::testing::TestStep;
+    use crate::handler::typed;
+    use crate::handlers::http::shared;
+
+    async fn send(step: &TestStep, with: Value) -> Result<Value, StepError> {
+        typed(Notify::new(&shared()))
+            .run(step.ctx.clone(), with)
+            .await
+    }
+
+    #[tokio::test]
+    async fn tells_the_terminal_and_a_file() {
+        let step = TestStep::new().connection(
+            "journal",
+            "notify",
+            json!({"to": "file", "path": "logs/told.jsonl"}),
+        );
+        send(&step, json!({"message": "hello"}))
+            .await
+            .expect("sent");
+        assert_eq!(step.logged(), "hello\n");
+        for text in ["one", "two"] {
+            let with = json!({"channel": "journal", "message": text, "fields": {"n": 1}});
+            send(&step, with).await.expect("sent");
+        }
+        let text = fs::read_to_string(step.root().join("logs/told.jsonl")).expect("written");
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["message"], "two");
+        assert_eq!(lines[1]["step"], "test");
+        assert_eq!(lines[1]["fields"], json!({"n": 1}));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_or_wrong_channel_is_explained() {
+        let step = TestStep::new()
+            .connection("ops", "notify", json!({"to": "pigeon"}))
+            .connection("db", "mongodb", json!({}));
+        for (channel, message, hint) in [
+            ("ops", "unknown variant `pigeon`", "actions describe notify"),
+            ("db", "kind `mongodb`", ""),
+            (
+                "terminl",
+                "no channel `terminl`",
+                "did you mean `terminal`?",
+            ),
+            ("elsewhere_entirely", "no channel", "kind: notify"),
+        ] {
+            let error = send(&step, json!({"channel": channel, "message": "x"}))
+                .await
+                .expect_err(channel);
+            assert_eq!(error.0.sort, FailureKind::Invalid);
+            assert!(error.to_string().contains(message), "{error}");
+            assert!(error.0.hint.unwrap_or_default().contains(hint));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The provider `process`: a program on this machine, started by us and outliving us.
+
+mod config;
+mod drain;
+mod home;
+mod lifecycle;
+mod log_scan;
+mod probe;
+mod provider;
+
+pub(super) use provider::ProcessProvider;
