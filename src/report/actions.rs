@@ -44,8 +44,8 @@ pub fn action_text(action: &ActionManifest, style: Style) -> String {
     let effect = format!("effect: {}", action.effect);
     out.push_str(&format!("{}\n", style.paint(Paint::Dim, &effect)));
     out.push_str(&paragraphs(&action.description, style));
-    out.push_str(&fields("Inputs (with)", &action.input, style));
-    out.push_str(&fields("Outputs", &action.output, style));
+    out.push_str(&fields("Inputs (with)", "required", &action.input, style));
+    out.push_str(&fields("Outputs", "always there", &action.output, style));
     for example in &action.examples {
         let title = format!("Example: {}", one_line(&example.title, style));
         out.push_str(&format!("\n{}\n", style.paint(Paint::Bold, &title)));
@@ -61,7 +61,12 @@ pub fn action_text(action: &ActionManifest, style: Style) -> String {
 /// One provider: what it is, and the keys of a service that uses it.
 pub fn provider_text(provider: &ProviderManifest, style: Style) -> String {
     let mut out = head(&provider.name, &provider.summary, style);
-    out.push_str(&fields("Keys of a service", &provider.config, style));
+    out.push_str(&fields(
+        "Keys of a service",
+        "required",
+        &provider.config,
+        style,
+    ));
     out
 }
 
@@ -114,9 +119,10 @@ struct Field {
     description: String,
 }
 
-fn fields(heading: &str, schema: &Value, style: Style) -> String {
+/// `always` is the word for a field that is never left out.
+fn fields(heading: &str, always: &str, schema: &Value, style: Style) -> String {
     let mut list = Vec::new();
-    collect("", schema, 0, &mut list, style);
+    collect("", schema, always, &mut list, style);
     let mut out = format!("\n{}\n", style.paint(Paint::Bold, heading));
     if list.is_empty() {
         out.push_str(&format!("  {}\n", style.paint(Paint::Dim, "none")));
@@ -152,7 +158,7 @@ fn fields(heading: &str, schema: &Value, style: Style) -> String {
 }
 
 /// Lists the properties of an object schema, those of nested objects as `a.b`.
-fn collect(prefix: &str, schema: &Value, depth: usize, list: &mut Vec<Field>, style: Style) {
+fn collect(prefix: &str, schema: &Value, always: &str, list: &mut Vec<Field>, style: Style) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return;
     };
@@ -165,9 +171,9 @@ fn collect(prefix: &str, schema: &Value, depth: usize, list: &mut Vec<Field>, st
         let path = format!("{prefix}{}", one_line(name, style));
         let mut facts = type_words(property, style);
         if required.contains(&name.as_str()) {
-            facts.push_str(", required");
+            facts.push_str(&format!("; {always}"));
         } else if let Some(default) = property.get("default").filter(|d| !d.is_null()) {
-            facts.push_str(&format!(", default {}", value_text(default, style)));
+            facts.push_str(&format!("; default {}", value_text(default, style)));
         }
         let description = property.get("description").and_then(Value::as_str);
         let flat = description.map_or(String::new(), |text| text.replace('\n', " "));
@@ -176,8 +182,8 @@ fn collect(prefix: &str, schema: &Value, depth: usize, list: &mut Vec<Field>, st
             facts,
             description: one_line(&flat, style),
         });
-        if depth < DEPTH {
-            collect(&format!("{path}."), property, depth + 1, list, style);
+        if path.matches('.').count() < DEPTH {
+            collect(&format!("{path}."), property, always, list, style);
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::next::Places;
+use super::rows::StepRow;
 use super::style::{Paint, Style, Symbol};
 use super::text::{clip, clock_time, human, one_line, output_line, pad, width, wrap};
-use super::timeline::{StepRow, Timeline};
+use super::timeline::Timeline;
 use crate::base::{StepId, Timestamp};
 use crate::event::{Actor, EventKind, Failure, LogRef, RollbackCause, RunEvent, SkipReason, Vote};
 use crate::plan::{Plan, PlanRollback};

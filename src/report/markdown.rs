@@ -3,9 +3,10 @@
 use super::lines::{cause_words, person, vote_word};
 use super::outcome::{ids, outcome_meaning, recovery, standing, step_words, undone};
 use super::plan_text::risk_word;
+use super::rows::StepRow;
 use super::style::Style;
 use super::text::{clock_time, human, one_line, output_line};
-use super::timeline::{StepRow, Timeline};
+use super::timeline::Timeline;
 use crate::event::{EventKind, Failure, RunEvent, SkipReason};
 use crate::plan::Plan;
 use crate::store::RunRecord;

@@ -10,10 +10,15 @@ mod fixtures;
 mod graph;
 mod json;
 mod lines;
+mod live;
 mod markdown;
 mod next;
 mod outcome;
+mod plain;
 mod plan_text;
+#[cfg(test)]
+mod robustness;
+mod rows;
 mod style;
 mod summary;
 mod tables;
@@ -26,10 +31,11 @@ pub use diagnostics::{
     diagnostics_compact, diagnostics_json, diagnostics_summary, diagnostics_text,
 };
 pub use graph::{graph_dot, graph_mermaid, graph_svg, graph_text};
-pub use json::{write_event, write_progress};
+pub use json::{write_event, write_json_line, write_progress};
 pub use markdown::report_markdown;
 pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
+pub use rows::{GateRow, StepRow, StepStatus, UndoRow, UndoStatus, VoteRow};
 pub use style::Style;
 pub use summary::summary;
 pub use tables::{
@@ -37,6 +43,4 @@ pub use tables::{
     status_json, status_text,
 };
 pub use terminal::{RunView, ViewOptions};
-pub use timeline::{
-    CancelRow, Finish, GateRow, Origin, StepRow, StepStatus, Timeline, UndoRow, UndoStatus, VoteRow,
-};
+pub use timeline::{CancelRow, Finish, Origin, Timeline};

@@ -1,9 +1,10 @@
 //! The one next command to type, by how a run stands.
 
+use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::Style;
 use super::text::one_line;
-use super::timeline::{StepRow, StepStatus, Timeline, UndoStatus};
-use crate::event::Outcome;
+use super::timeline::Timeline;
+use crate::event::{Outcome, RollbackCause};
 
 /// Names of a run that commands and summaries need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,8 +99,11 @@ fn unfinished(timeline: &Timeline, prefix: &str) -> NextCommand {
     }
 }
 
-/// The first step that failed for good, in plan order.
-pub(crate) fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
+/// The step that a rollback was due to, else the first that failed for good, in plan order.
+fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
+    if let Some((_, RollbackCause::StepFailed { step })) = &timeline.rollback {
+        return timeline.row(step);
+    }
     timeline
         .rows
         .iter()
@@ -108,7 +112,7 @@ pub(crate) fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
 
 /// The step that makes a run stuck: an undo that failed, else a step whose fate is unknown.
 fn left_undone(timeline: &Timeline) -> Option<&StepRow> {
-    let failed = |row: &&StepRow| matches!(&row.undo, Some(u) if u.status == UndoStatus::Failed);
+    let failed = |row: &&StepRow| matches!(&row.undo, Some(u) if matches!(u.status, UndoStatus::Failed | UndoStatus::NotTried));
     let unknown = |row: &&StepRow| row.status == StepStatus::Interrupted;
     let mut rows = timeline.rows.iter();
     rows.clone().find(failed).or_else(|| rows.find(unknown))

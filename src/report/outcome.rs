@@ -1,8 +1,9 @@
 //! How a run stands or ended, in words: shared by the summary, the lists and `report.md`.
 
+use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Symbol};
 use super::text::{count, human};
-use super::timeline::{StepRow, StepStatus, Timeline, UndoStatus};
+use super::timeline::Timeline;
 use crate::event::{FailureKind, Outcome, RollbackResult};
 use crate::model::Effect;
 use crate::plan::Plan;
@@ -25,7 +26,7 @@ pub(crate) fn step_look(row: &StepRow) -> (Symbol, Paint) {
     if let Some(undo) = &row.undo {
         match undo.status {
             UndoStatus::Succeeded => return (Symbol::Undone, Paint::Care),
-            UndoStatus::Failed => return (Symbol::Bad, Paint::Bad),
+            UndoStatus::Failed | UndoStatus::NotTried => return (Symbol::Bad, Paint::Bad),
             UndoStatus::Running | UndoStatus::Retrying => return (Symbol::Undone, Paint::Name),
             UndoStatus::Due => {}
         }
@@ -46,13 +47,7 @@ pub(crate) fn step_look(row: &StepRow) -> (Symbol, Paint) {
 
 /// The status of a step in words, with its undo: `succeeded, undone`.
 pub(crate) fn step_words(row: &StepRow) -> String {
-    let undo = row.undo.as_ref().map(|undo| match undo.status {
-        UndoStatus::Due => "to be undone",
-        UndoStatus::Running => "being undone",
-        UndoStatus::Retrying => "undo waits to retry",
-        UndoStatus::Succeeded => "undone",
-        UndoStatus::Failed => "undo failed",
-    });
+    let undo = row.undo.as_ref().map(|undo| undo.status.word());
     let word = match &row.failure {
         Some(failure)
             if row.status == StepStatus::Failed && failure.sort == FailureKind::Cancelled =>

@@ -1,7 +1,7 @@
 //! A plan as text for people: what will run, in which order, with which inputs, and how it is undone.
 
 use super::style::{Paint, Style, Symbol};
-use super::text::{Cell, Table, clip, count, human, one_line, pad, value_text, width, wrap};
+use super::text::{Cell, Table, clip, count, human, one_line, pad, value_text, width};
 use crate::base::{Digest, HumanDuration, Value};
 use crate::model::{Backoff, Effect, OnCancel, OnFailure, Risk, RunbookSeverity, StepOnFailure};
 use crate::plan::{Expr, Plan, PlanAction, PlanRetry, PlanRollback, PlanStep};

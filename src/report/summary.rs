@@ -7,9 +7,10 @@ use super::next::{Places, next_command};
 use super::outcome::{
     ids, outcome_look, outcome_meaning, recovery, standing, step_look, step_words, undone,
 };
+use super::rows::{StepRow, StepStatus};
 use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, human, one_line, value_text, wrap};
-use super::timeline::{StepRow, StepStatus, Timeline};
+use super::timeline::Timeline;
 use crate::event::Outcome;
 use crate::plan::Plan;
 

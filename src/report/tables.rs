@@ -2,18 +2,22 @@
 
 use serde_json::json;
 
-use super::lines::{label, person, vote_word};
+use super::lines::{Lines, label, person, vote_word};
 use super::next::{Places, next_command};
 use super::outcome::{outcome_look, outcome_meaning, step_look, step_words};
 use super::plan_text::risk_word;
+use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, clip, clock_time, count, human, one_line, wrap};
-use super::timeline::{StepRow, StepStatus, Timeline};
+use super::timeline::Timeline;
 use crate::base::{Timestamp, Value};
 use crate::event::RunStatus;
 use crate::model::Runbook;
 use crate::plan::Plan;
 use crate::store::{EngineOwner, RunRecord};
+
+/// Failures that `status` shows in full at most.
+const FAILURES: usize = 5;
 
 /// Tells whether the process that drives a run still lives.
 pub type Alive<'a> = &'a dyn Fn(&EngineOwner) -> bool;
@@ -36,7 +40,7 @@ fn run_look(run: &RunRecord, alive: Alive<'_>) -> (Symbol, Paint, String) {
         (_, false) => (
             Symbol::Care,
             Paint::Bad,
-            format!("{}, but its process is gone", run.status),
+            format!("{} (process gone)", run.status),
         ),
     }
 }
@@ -157,6 +161,7 @@ pub fn status_text(view: &RunStatusView<'_>, style: Style) -> String {
         Paint::Dim,
     );
     out.push_str(&steps(timeline, now, style));
+    out.push_str(&failures(view, style));
     for row in timeline.open_gates() {
         out.push_str(&gate(row, now, style));
     }
@@ -196,18 +201,37 @@ fn steps(timeline: &Timeline, now: Timestamp, style: Style) -> String {
             Cell::new(label(row), style),
             Cell::new(&step_words(row), style).paint(paint),
             Cell::new(&took.map_or(String::new(), human), style).right(),
-            Cell::new(&reason(row), style).paint(Paint::Dim),
+            Cell::new(&remark(row), style).paint(Paint::Dim),
         ]);
     }
     format!("\n{}", table.render(style))
 }
 
-/// Why a step stands as it does, in a few words.
-fn reason(row: &StepRow) -> String {
-    let undo = row.undo.as_ref().and_then(|undo| undo.failure.as_ref());
-    if let Some(failure) = undo.or(row.failure.as_ref()) {
-        return failure.error.message.clone();
+/// The failures that have the last word on their step, as the live display shows them.
+fn failures(view: &RunStatusView<'_>, style: Style) -> String {
+    let lines = Lines::new(view.plan, style, view.places.clone());
+    let mut blocks: Vec<Vec<String>> = Vec::new();
+    for row in &view.timeline.rows {
+        if row.status == StepStatus::Failed {
+            blocks.push(lines.failed(row));
+        }
+        if matches!(&row.undo, Some(undo) if undo.status == UndoStatus::Failed) {
+            blocks.push(lines.undo_failed(row));
+        }
     }
+    let more = blocks.len().saturating_sub(FAILURES);
+    let mut out = String::new();
+    for block in blocks.iter().take(FAILURES) {
+        out.push_str(&format!("\n{}\n", block.join("\n")));
+    }
+    if more > 0 {
+        out.push_str(&format!("\nand {more} more failures\n"));
+    }
+    out
+}
+
+/// A few words beside a step.
+fn remark(row: &StepRow) -> String {
     match &row.skip_condition {
         Some(condition) => format!("when: {condition}"),
         None if row.attempts > 1 => format!("{} attempts", row.attempts),
@@ -272,7 +296,7 @@ fn step_json(row: &StepRow) -> Value {
         "uses": row.uses,
         "finally": row.finally,
         "status": row.status.word().replace(' ', "_"),
-        "undo": row.undo.as_ref().map(|undo| format!("{:?}", undo.status).to_lowercase()),
+        "undo": row.undo.as_ref().map(|undo| undo.status.word().replace(' ', "_")),
         "attempts": row.attempts,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
@@ -423,7 +447,7 @@ mod tests {
         assert_eq!(json["steps"][1]["status"], "waiting");
         let (text, json) = status(&fixtures::stuck());
         insta::assert_snapshot!("status_stuck", text);
-        assert_eq!(json["steps"][3]["undo"], "failed");
+        assert_eq!(json["steps"][3]["undo"], "undo_failed");
         assert!(text.lines().all(|line| width(line) <= 80), "{text}");
     }
 

@@ -3,29 +3,23 @@
 //! An event costs constant work, and the screen is redrawn at most ten times a second, however many
 //! steps run and however much they print.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::{Lines, attempts_words, label};
+use super::lines::Lines;
+use super::live::Live;
 use super::next::Places;
-use super::style::{Paint, Style, Symbol};
-use super::text::{clip, human, output_line, pad};
-use super::timeline::{StepRow, StepStatus, Timeline, UndoStatus};
+use super::plain::Plain;
+use super::style::Style;
+use super::timeline::Timeline;
 use crate::base::{StepId, Timestamp};
-use crate::event::{EventKind, Progress, RunEvent, Stream};
+use crate::event::{EventKind, Progress, RunEvent};
 use crate::plan::Plan;
 
-/// Shortest time between two drawings.
-const REDRAW: Duration = Duration::from_millis(100);
 /// How long a failure waits for its retry to be announced before it is shown as final.
 const SETTLE: Duration = Duration::from_millis(150);
-/// Running steps that are shown; the others are counted.
-const SHOWN: usize = 8;
-/// Longest piece of a line of output that is kept while the line is not over, in bytes.
-const LINE_BYTES: usize = 4_096;
 /// Permanent lines that are kept back for the next drawing at most.
 const KEPT_LINES: usize = 500;
 
@@ -74,14 +68,7 @@ impl RunView {
         if let Ok(template) = ProgressStyle::with_template("{msg}") {
             bar.set_style(template);
         }
-        Self::new(plan, options, style, |_| {
-            Face::Live(Live {
-                bar,
-                last_words: HashMap::new(),
-                kept: Vec::new(),
-                drawn_at: None,
-            })
-        })
+        Self::new(plan, options, style, |_| Face::Live(Live::new(bar)))
     }
 
     /// A view for anything else: one line an event, with the time, without colour, to a writer.
@@ -93,11 +80,7 @@ impl RunView {
             ..options.style
         };
         Self::new(plan, options, style, |lines| {
-            Face::Plain(Plain {
-                out,
-                ids: lines.ids,
-                open: HashMap::new(),
-            })
+            Face::Plain(Plain::new(out, lines.ids))
         })
     }
 
@@ -168,10 +151,7 @@ impl RunView {
                 live.bar.finish_and_clear();
                 Ok(())
             }
-            Face::Plain(plain) => {
-                plain.close_all(now, self.lines.style)?;
-                plain.out.flush()
-            }
+            Face::Plain(plain) => plain.close_all(now, self.lines.style),
         }
     }
 
@@ -211,7 +191,7 @@ impl RunView {
             let style = self.lines.style;
             match &mut self.face {
                 Face::Live(live) => {
-                    live.last_words.remove(step);
+                    live.forget(step);
                 }
                 Face::Plain(plain) => plain.close(step, now, style)?,
             }
@@ -293,272 +273,6 @@ fn ended(event: &EventKind) -> Option<&StepId> {
     }
 }
 
-/// The terminal: permanent lines above, what goes on now below.
-struct Live {
-    bar: ProgressBar,
-    last_words: HashMap<StepId, LastWords>,
-    kept: Vec<String>,
-    drawn_at: Option<Timestamp>,
-}
-
-/// The last line a step printed, and the beginning of the next.
-#[derive(Default)]
-struct LastWords {
-    line: String,
-    open: String,
-}
-
-impl LastWords {
-    fn take(&mut self, text: &str) {
-        let mut parts = text.rsplit(['\n', '\r']);
-        let tail = parts.next().unwrap_or_default();
-        let whole = parts.clone().next().is_some();
-        if whole {
-            let last = parts.find(|part| !part.trim().is_empty());
-            match last {
-                Some(line) => self.line = bounded(line).to_owned(),
-                None if !self.open.trim().is_empty() => self.line = std::mem::take(&mut self.open),
-                None => {}
-            }
-            self.open.clear();
-        }
-        if self.open.len() + tail.len() <= LINE_BYTES {
-            self.open.push_str(tail);
-        }
-    }
-
-    fn shown(&self) -> &str {
-        if self.open.trim().is_empty() {
-            &self.line
-        } else {
-            &self.open
-        }
-    }
-}
-
-/// The first bytes of a text, on a character boundary.
-fn bounded(text: &str) -> &str {
-    let mut end = text.len().min(LINE_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-impl Live {
-    fn output(&mut self, step: &StepId, text: &str) {
-        match self.last_words.get_mut(step) {
-            Some(words) => words.take(text),
-            None => {
-                let mut words = LastWords::default();
-                words.take(text);
-                self.last_words.insert(step.clone(), words);
-            }
-        }
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.drawn_at
-            .is_none_or(|last| now.since(last) >= REDRAW || now < last)
-    }
-
-    fn draw(&mut self, lines: &Lines, timeline: &Timeline, quiet: bool, now: Timestamp) {
-        self.drawn_at = Some(now);
-        self.print_kept();
-        if !quiet {
-            self.bar
-                .set_message(self.status(lines, timeline, now).join("\n"));
-            self.bar.force_draw();
-        }
-    }
-
-    fn print_kept(&mut self) {
-        if !self.kept.is_empty() {
-            self.bar.println(self.kept.join("\n"));
-            self.kept.clear();
-        }
-    }
-
-    /// One line per step under way, then a count.
-    fn status(&self, lines: &Lines, timeline: &Timeline, now: Timestamp) -> Vec<String> {
-        let style = lines.style;
-        let active = || timeline.rows.iter().filter(|row| is_active(row));
-        let mut out: Vec<String> = active()
-            .take(SHOWN)
-            .map(|row| self.status_line(lines, row, now))
-            .collect();
-        let more = active().count().saturating_sub(SHOWN);
-        if more > 0 {
-            out.push(style.paint(Paint::Dim, &format!("  +{more} more under way")));
-        }
-        let over = |row: &&StepRow| {
-            row.ended_at.is_some() || matches!(row.status, StepStatus::Skipped | StepStatus::NotRun)
-        };
-        let done = timeline.rows.iter().filter(over).count();
-        let since = timeline.origin.as_ref().map_or(now, |origin| origin.at);
-        let text = format!(
-            "  {done} of {} steps {} {}",
-            timeline.rows.len(),
-            style.symbol(Symbol::Dot),
-            human(whole_tenths(now.since(since)))
-        );
-        out.push(style.paint(Paint::Dim, &text));
-        out
-    }
-
-    fn status_line(&self, lines: &Lines, row: &StepRow, now: Timestamp) -> String {
-        let style = lines.style;
-        let undoing = row
-            .undo
-            .as_ref()
-            .filter(|undo| matches!(undo.status, UndoStatus::Running | UndoStatus::Retrying));
-        let (since, next_at) = match undoing {
-            Some(undo) => (undo.started_at, undo.next_at),
-            None => (row.started_at, row.next_at),
-        };
-        let mut facts = vec![human(whole_tenths(
-            since.map_or(Duration::ZERO, |at| now.since(at)),
-        ))];
-        let again = attempts_words(row.attempts, 1);
-        if undoing.is_some() {
-            facts.push("undoing".to_owned());
-        } else if row.status == StepStatus::Waiting {
-            facts.push("waits for approval".to_owned());
-        } else if !again.is_empty() {
-            facts.push(attempts_words(row.attempts, row.max_attempts));
-        }
-        if row.polls > 0 && undoing.is_none() {
-            facts.push(format!(
-                "asked {}{}",
-                row.polls,
-                style.symbol(Symbol::Times)
-            ));
-        } else if let Some(next) = next_at {
-            facts.push(format!("again in {}", human(whole_tenths(next.since(now)))));
-        }
-        let mut text = format!(
-            "{} {}  {}  {}",
-            frame(style, now),
-            pad(row.id.as_str(), lines.ids),
-            clip(&output_line(label(row), style), style.width / 3, style),
-            facts.join("  ")
-        );
-        if let Some(words) = self.last_words.get(&row.id) {
-            let words = output_line(words.shown(), style);
-            if !words.is_empty() {
-                text.push_str(&format!("  {} {words}", style.symbol(Symbol::Bar)));
-            }
-        }
-        style.paint(Paint::Name, &clip(&text, style.width, style))
-    }
-}
-
-fn is_active(row: &StepRow) -> bool {
-    let undoing = matches!(&row.undo, Some(undo) if matches!(undo.status, UndoStatus::Running | UndoStatus::Retrying));
-    undoing
-        || matches!(
-            row.status,
-            StepStatus::Running | StepStatus::Retrying | StepStatus::Waiting
-        )
-}
-
-/// Rounded down to tenths, so that a clock that runs shows no milliseconds.
-fn whole_tenths(duration: Duration) -> Duration {
-    Duration::from_millis(duration.as_millis() as u64 / 100 * 100)
-}
-
-/// The spinner's picture at a time.
-fn frame(style: Style, now: Timestamp) -> char {
-    let frames: &[char] = if style.unicode {
-        &['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
-    } else {
-        &['|', '/', '-', '\\']
-    };
-    let count = frames.len() as i64;
-    let at = (now.unix_millis() / 100).rem_euclid(count);
-    frames.get(at as usize).copied().unwrap_or('*')
-}
-
-/// A log: every line with the time, output with its step.
-struct Plain {
-    out: Box<dyn Write + Send>,
-    ids: usize,
-    open: HashMap<(StepId, Stream), String>,
-}
-
-impl Plain {
-    fn lines(&mut self, lines: &[String], at: Timestamp) -> io::Result<()> {
-        for line in lines {
-            writeln!(self.out, "{} {line}", stamp(at))?;
-        }
-        Ok(())
-    }
-
-    fn output(
-        &mut self,
-        step: &StepId,
-        stream: Stream,
-        text: &str,
-        now: Timestamp,
-        style: Style,
-    ) -> io::Result<()> {
-        let key = (step.clone(), stream);
-        let mut open = self.open.remove(&key).unwrap_or_default();
-        let mut rest = text;
-        while let Some(end) = rest.find('\n') {
-            open.push_str(&rest[..end]);
-            self.output_line(step, &open, now, style)?;
-            open.clear();
-            rest = &rest[end + 1..];
-        }
-        open.push_str(rest);
-        if open.len() > LINE_BYTES {
-            self.output_line(step, &open, now, style)?;
-            open.clear();
-        }
-        if !open.is_empty() {
-            self.open.insert(key, open);
-        }
-        Ok(())
-    }
-
-    fn output_line(
-        &mut self,
-        step: &StepId,
-        line: &str,
-        at: Timestamp,
-        style: Style,
-    ) -> io::Result<()> {
-        let id = pad(step.as_str(), self.ids);
-        let text = output_line(line, style);
-        let line = format!("{} {id} | {text}", stamp(at));
-        writeln!(self.out, "{}", line.trim_end())
-    }
-
-    /// Writes a last line that had no line end.
-    fn close(&mut self, step: &StepId, now: Timestamp, style: Style) -> io::Result<()> {
-        for stream in [Stream::Out, Stream::Err] {
-            if let Some(open) = self.open.remove(&(step.clone(), stream)) {
-                self.output_line(step, &open, now, style)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn close_all(&mut self, now: Timestamp, style: Style) -> io::Result<()> {
-        let mut steps: Vec<StepId> = self.open.keys().map(|(step, _)| step.clone()).collect();
-        steps.sort_unstable();
-        steps.dedup();
-        steps
-            .iter()
-            .try_for_each(|step| self.close(step, now, style))
-    }
-}
-
-fn stamp(at: Timestamp) -> String {
-    at.to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -567,7 +281,9 @@ mod tests {
 
     use super::*;
     use crate::base::AttemptNo;
+    use crate::event::Stream;
     use crate::report::fixtures::{self, Story, id, plan_of, restart_plan, step};
+    use crate::report::live::SHOWN;
     use crate::report::text::width;
 
     fn options(quiet: bool) -> ViewOptions {

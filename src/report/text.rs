@@ -11,9 +11,12 @@ use crate::base::{Timestamp, Value, format_duration};
 /// Longest text of foreign origin that is shown in one place, in characters.
 pub(crate) const LONGEST: usize = 4_000;
 
+/// Longest piece of a line of output that is kept while the line is not over, in bytes.
+pub(crate) const LINE_BYTES: usize = 4_096;
+
 /// Whether a character must never reach a terminal: controls, and marks that reorder or hide text
 /// ("Trojan Source", CVE-2021-42574).
-fn is_hostile(c: char) -> bool {
+pub(crate) fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}'

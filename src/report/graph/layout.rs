@@ -16,13 +16,20 @@ pub(super) struct Sizes {
     pub(super) lane: f64,
 }
 
+/// An edge, and where it passes the layers between: the middle, and the layer's top.
+#[derive(Debug)]
+pub(super) struct Edge {
+    pub(super) need: usize,
+    pub(super) step: usize,
+    pub(super) via: Vec<(f64, f64)>,
+}
+
 /// Where everything stands.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// Centre of each node's top edge, by node.
     pub(super) tops: Vec<(f64, f64)>,
-    /// Each edge: need, step, and the x and top y at which it passes each layer between.
-    pub(super) edges: Vec<(usize, usize, Vec<(f64, f64)>)>,
+    pub(super) edges: Vec<Edge>,
     pub(super) width: f64,
     pub(super) height: f64,
 }
@@ -72,7 +79,11 @@ pub(super) fn layout(section: &Section, sizes: Sizes) -> Layout {
         tops: (0..section.nodes.len()).map(top).collect(),
         edges: bends
             .into_iter()
-            .map(|(need, step, via)| (need, step, via.into_iter().map(top).collect()))
+            .map(|(need, step, via)| Edge {
+                need,
+                step,
+                via: via.into_iter().map(top).collect(),
+            })
             .collect(),
         width: (right - left).max(0.0),
         height: depth as f64 * (sizes.height + sizes.gap_y)
@@ -251,13 +262,13 @@ mod tests {
         let bend = layout
             .edges
             .iter()
-            .find(|e| (e.0, e.1) == (0, 3))
+            .find(|e| (e.need, e.step) == (0, 3))
             .expect("edge");
-        assert_eq!(bend.2.len(), 1);
+        assert_eq!(bend.via.len(), 1);
         // The passing edge keeps clear of both boxes.
         for node in [1, 2] {
             assert!(
-                (bend.2[0].0 - x[node]).abs() >= 55.0 + 20.0 - 1e-6,
+                (bend.via[0].0 - x[node]).abs() >= 55.0 + 20.0 - 1e-6,
                 "{layout:?}"
             );
         }

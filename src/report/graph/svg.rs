@@ -85,10 +85,10 @@ pub fn graph_svg(plan: &Plan) -> String {
 fn section_svg(section: &Section, layout: &Layout, origin: (f64, f64), finally: bool) -> String {
     let moved = |(x, y): (f64, f64)| (x + origin.0, y + origin.1);
     let mut out = String::new();
-    for (need, step, via) in &layout.edges {
-        let from = moved(layout.tops[*need]);
-        let to = moved(layout.tops[*step]);
-        let via: Vec<(f64, f64)> = via.iter().copied().map(moved).collect();
+    for edge in &layout.edges {
+        let from = moved(layout.tops[edge.need]);
+        let to = moved(layout.tops[edge.step]);
+        let via: Vec<(f64, f64)> = edge.via.iter().copied().map(moved).collect();
         out.push_str(&edge_svg(from, &via, to));
     }
     for (node, top) in section.nodes.iter().zip(&layout.tops) {

@@ -1,0 +1,205 @@
+//! The live part of a terminal: what goes on now, redrawn in place below what is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+use super::lines::{Lines, attempts_words, label};
+use super::rows::{StepRow, StepStatus, UndoStatus};
+use super::style::{Paint, Style, Symbol};
+use super::text::{LINE_BYTES, clip, human, output_line, pad};
+use super::timeline::Timeline;
+use crate::base::{StepId, Timestamp};
+
+/// Shortest time between two drawings.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Running steps that are shown; the others are counted.
+pub(super) const SHOWN: usize = 8;
+
+/// The terminal: permanent lines above, what goes on now below.
+pub(super) struct Live {
+    pub(super) bar: ProgressBar,
+    last_words: HashMap<StepId, LastWords>,
+    pub(super) kept: Vec<String>,
+    drawn_at: Option<Timestamp>,
+}
+
+/// The last line a step printed, and the beginning of the next.
+#[derive(Default)]
+struct LastWords {
+    line: String,
+    open: String,
+}
+
+impl LastWords {
+    fn take(&mut self, text: &str) {
+        for (i, part) in text.split(['\n', '\r']).enumerate() {
+            if i > 0 {
+                if !self.open.trim().is_empty() {
+                    std::mem::swap(&mut self.line, &mut self.open);
+                }
+                self.open.clear();
+            }
+            if self.open.len() < LINE_BYTES {
+                self.open.push_str(part);
+            }
+        }
+    }
+
+    fn shown(&self) -> &str {
+        if self.open.trim().is_empty() {
+            &self.line
+        } else {
+            &self.open
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn new(bar: ProgressBar) -> Self {
+        Self {
+            bar,
+            last_words: HashMap::new(),
+            kept: Vec::new(),
+            drawn_at: None,
+        }
+    }
+
+    pub(super) fn output(&mut self, step: &StepId, text: &str) {
+        match self.last_words.get_mut(step) {
+            Some(words) => words.take(text),
+            None => {
+                let mut words = LastWords::default();
+                words.take(text);
+                self.last_words.insert(step.clone(), words);
+            }
+        }
+    }
+
+    /// The step ended; what it printed last is of no interest any more.
+    pub(super) fn forget(&mut self, step: &StepId) {
+        self.last_words.remove(step);
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.drawn_at
+            .is_none_or(|last| now.since(last) >= REDRAW || now < last)
+    }
+
+    pub(super) fn draw(&mut self, lines: &Lines, timeline: &Timeline, quiet: bool, now: Timestamp) {
+        self.drawn_at = Some(now);
+        self.print_kept();
+        if !quiet {
+            self.bar
+                .set_message(self.status(lines, timeline, now).join("\n"));
+            self.bar.force_draw();
+        }
+    }
+
+    pub(super) fn print_kept(&mut self) {
+        if !self.kept.is_empty() {
+            self.bar.println(self.kept.join("\n"));
+            self.kept.clear();
+        }
+    }
+
+    /// One line per step under way, then a count.
+    fn status(&self, lines: &Lines, timeline: &Timeline, now: Timestamp) -> Vec<String> {
+        let style = lines.style;
+        let active = || timeline.rows.iter().filter(|row| is_active(row));
+        let mut out: Vec<String> = active()
+            .take(SHOWN)
+            .map(|row| self.status_line(lines, row, now))
+            .collect();
+        let more = active().count().saturating_sub(SHOWN);
+        if more > 0 {
+            out.push(style.paint(Paint::Dim, &format!("  +{more} more under way")));
+        }
+        let over = |row: &&StepRow| {
+            row.ended_at.is_some() || matches!(row.status, StepStatus::Skipped | StepStatus::NotRun)
+        };
+        let done = timeline.rows.iter().filter(over).count();
+        let since = timeline.origin.as_ref().map_or(now, |origin| origin.at);
+        let text = format!(
+            "  {done} of {} steps {} {}",
+            timeline.rows.len(),
+            style.symbol(Symbol::Dot),
+            human(whole_tenths(now.since(since)))
+        );
+        out.push(style.paint(Paint::Dim, &text));
+        out
+    }
+
+    fn status_line(&self, lines: &Lines, row: &StepRow, now: Timestamp) -> String {
+        let style = lines.style;
+        let undoing = row
+            .undo
+            .as_ref()
+            .filter(|undo| matches!(undo.status, UndoStatus::Running | UndoStatus::Retrying));
+        let (since, next_at) = match undoing {
+            Some(undo) => (undo.started_at, undo.next_at),
+            None => (row.started_at, row.next_at),
+        };
+        let mut facts = vec![human(whole_tenths(
+            since.map_or(Duration::ZERO, |at| now.since(at)),
+        ))];
+        let again = attempts_words(row.attempts, 1);
+        if undoing.is_some() {
+            facts.push("undoing".to_owned());
+        } else if row.status == StepStatus::Waiting {
+            facts.push("waits for approval".to_owned());
+        } else if !again.is_empty() {
+            facts.push(attempts_words(row.attempts, row.max_attempts));
+        }
+        if row.polls > 0 && undoing.is_none() {
+            facts.push(format!(
+                "asked {}{}",
+                row.polls,
+                style.symbol(Symbol::Times)
+            ));
+        } else if let Some(next) = next_at {
+            facts.push(format!("again in {}", human(whole_tenths(next.since(now)))));
+        }
+        let mut text = format!(
+            "{} {}  {}  {}",
+            frame(style, now),
+            pad(row.id.as_str(), lines.ids),
+            clip(&output_line(label(row), style), style.width / 3, style),
+            facts.join("  ")
+        );
+        if let Some(words) = self.last_words.get(&row.id) {
+            let words = output_line(words.shown(), style);
+            if !words.is_empty() {
+                text.push_str(&format!("  {} {words}", style.symbol(Symbol::Bar)));
+            }
+        }
+        style.paint(Paint::Name, &clip(&text, style.width, style))
+    }
+}
+
+fn is_active(row: &StepRow) -> bool {
+    let undoing = matches!(&row.undo, Some(undo) if matches!(undo.status, UndoStatus::Running | UndoStatus::Retrying));
+    undoing
+        || matches!(
+            row.status,
+            StepStatus::Running | StepStatus::Retrying | StepStatus::Waiting
+        )
+}
+
+/// Rounded down to tenths, so that a clock that runs shows no milliseconds.
+fn whole_tenths(duration: Duration) -> Duration {
+    Duration::from_millis(duration.as_millis() as u64 / 100 * 100)
+}
+
+/// The spinner's picture at a time.
+fn frame(style: Style, now: Timestamp) -> char {
+    let frames: &[char] = if style.unicode {
+        &['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
+    } else {
+        &['|', '/', '-', '\\']
+    };
+    let count = frames.len() as i64;
+    let at = (now.unix_millis() / 100).rem_euclid(count);
+    frames.get(at as usize).copied().unwrap_or('*')
+}
