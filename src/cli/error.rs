@@ -257,7 +257,7 @@ mod tests {
             matches: vec![RunId::from_parts(2, 0), RunId::from_parts(1, 0)],
         });
         assert_eq!(error.kind, ErrorKind::Usage);
-        assert_eq!(error.chain.message, "`01` is the start of 2 run ids");
+        assert_eq!(error.chain.message, "`01` is the start of several run ids");
         assert_eq!(error.next[0], "runbook status 00000000020000000000000000");
     }
 

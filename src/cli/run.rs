@@ -1,7 +1,7 @@
 //! From the arguments to an exit code.
 
 use std::ffi::OsString;
-use std::panic::{self, PanicHookInfo};
+use std::panic::{self, PanicHookInfo, UnwindSafe};
 
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
@@ -17,7 +17,12 @@ use crate::settings::{Settings, Variables};
 /// Runs one command, from its arguments (the program's name first) to its exit code.
 pub fn run(arguments: Vec<OsString>) -> ExitStatus {
     panic::set_hook(Box::new(report_panic));
-    panic::catch_unwind(|| parse_and_run(arguments)).unwrap_or(ExitStatus::BUG)
+    guarded(|| parse_and_run(arguments))
+}
+
+/// A panic is a mistake of ours, with an exit code of its own.
+fn guarded(command: impl FnOnce() -> ExitStatus + UnwindSafe) -> ExitStatus {
+    panic::catch_unwind(command).unwrap_or(ExitStatus::BUG)
 }
 
 fn parse_and_run(arguments: Vec<OsString>) -> ExitStatus {
@@ -97,4 +102,15 @@ fn report_panic(info: &PanicHookInfo<'_>) {
         "error: runbook {version} made a mistake at {place}: {message}\n  \
          next: report this with the command that was typed; what was recorded so far is safe: runbook runs"
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_with_the_code_of_a_bug() {
+        assert_eq!(guarded(|| ExitStatus::INVALID), ExitStatus::INVALID);
+        assert_eq!(guarded(|| panic!("planted")), ExitStatus::BUG);
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use self::paths::{NamedPath, SourcePaths};
 
 /// The rooms from the ground up. A room imports only rooms that stand before it.
-const FLOORS: [&str; 16] = [
+pub(crate) const FLOORS: [&str; 16] = [
     "base", "model", "event", "language", "check", "plan", "run", "handler", "secrets", "store",
     "audit", "handlers", "engine", "report", "settings", "cli",
 ];

@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod documents;
 mod support;
 mod surface;
 
