@@ -347,8 +347,6 @@ impl miette::Diagnostic for Shown {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::base::{Code, Diagnostics};
 
@@ -423,7 +421,6 @@ mod tests {
         let findings: Vec<Diagnostic> = (0..50)
             .map(|_| Diagnostic::error(CODE, "wrong").at(&source, span, "this"))
             .collect();
-        let started = Instant::now();
         let text = diagnostics_text(&findings[..1], style());
         assert!(
             text.contains("WRONG") && text.contains("big.yaml:1:5000001"),
@@ -434,7 +431,6 @@ mod tests {
             "{text}"
         );
         assert!(diagnostics_text(&findings, style()).len() < 100_000);
-        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 
     #[test]

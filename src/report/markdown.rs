@@ -7,7 +7,8 @@ use super::rows::StepRow;
 use super::style::Style;
 use super::text::{clock_time, human, one_line, output_line};
 use super::timeline::Timeline;
-use crate::event::{EventKind, Failure, RunEvent, SkipReason};
+use crate::base::format_size;
+use crate::event::{EventKind, Failure, LogRef, RunEvent, SkipReason};
 use crate::plan::Plan;
 use crate::store::RunRecord;
 
@@ -30,6 +31,7 @@ pub fn report_markdown(run: &RunRecord, plan: &Plan, events: &[RunEvent]) -> Str
     out.push_str(&failures(&timeline));
     out.push_str(&rollback(plan, &timeline));
     out.push_str(&outputs(&timeline));
+    out.push_str(&logs(events));
     out.push_str(&history(events));
     out
 }
@@ -223,6 +225,40 @@ fn outputs(timeline: &Timeline) -> String {
         ));
     }
     out
+}
+
+/// The log of every attempt, with the digest that proves it.
+fn logs(events: &[RunEvent]) -> String {
+    let mut out = String::new();
+    for event in events
+        .iter()
+        .filter(|e| log_of(&e.event).is_some())
+        .take(TIMELINE)
+    {
+        if let (Some(step), Some(log)) = (event.event.step(), log_of(&event.event)) {
+            out.push_str(&format!(
+                "| {} | {} | {} | `{}` |\n",
+                escape(step.as_str()),
+                escape(&log.file),
+                format_size(log.bytes),
+                log.digest
+            ));
+        }
+    }
+    if out.is_empty() {
+        return out;
+    }
+    format!("\n## Logs\n\n| step | file | size | digest |\n| --- | --- | --: | --- |\n{out}")
+}
+
+fn log_of(kind: &EventKind) -> Option<&LogRef> {
+    match kind {
+        EventKind::StepSucceeded { log, .. }
+        | EventKind::StepFailed { log, .. }
+        | EventKind::UndoSucceeded { log, .. }
+        | EventKind::UndoFailed { log, .. } => log.as_ref(),
+        _ => None,
+    }
 }
 
 fn history(events: &[RunEvent]) -> String {
