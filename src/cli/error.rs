@@ -5,7 +5,9 @@ use std::io;
 use serde_json::json;
 
 use super::exit::ExitStatus;
-use crate::base::{ErrorChain, Value};
+use crate::base::{Diagnostic, ErrorChain, Value};
+use crate::report::{diagnostics_json, diagnostics_summary};
+use crate::audit::AuditError;
 use crate::engine::EngineError;
 use crate::settings::SettingsError;
 use crate::store::{FindRunError, StoreError};
@@ -65,6 +67,8 @@ pub struct CliError {
     pub chain: ErrorChain,
     /// What to do next, each a command to type or a short sentence.
     pub next: Vec<String>,
+    /// What is wrong in the files, with places; shown before the message.
+    pub findings: Vec<Diagnostic>,
 }
 
 impl CliError {
@@ -74,6 +78,7 @@ impl CliError {
             kind,
             chain: ErrorChain::new(message),
             next: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -83,6 +88,16 @@ impl CliError {
             kind,
             chain: ErrorChain::from_error(error),
             next: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Files with mistakes in them.
+    pub fn invalid(findings: Vec<Diagnostic>) -> Self {
+        let summary = diagnostics_summary(&findings).unwrap_or_default();
+        Self {
+            findings,
+            ..Self::new(ErrorKind::Invalid, summary)
         }
     }
 
@@ -137,6 +152,7 @@ impl CliError {
                 "message": self.chain.message,
                 "causes": self.chain.causes,
                 "next": self.next,
+                "diagnostics": diagnostics_json(&self.findings),
             }
         })
     }
@@ -197,6 +213,21 @@ impl From<FindRunError> for CliError {
             FindRunError::Ambiguous { matches, .. } => matches
                 .iter()
                 .fold(cli, |cli, run| cli.next(format!("runbook status {run}"))),
+        }
+    }
+}
+
+impl From<AuditError> for CliError {
+    fn from(error: AuditError) -> Self {
+        let cli = Self::from_error(ErrorKind::Record, &error);
+        match error {
+            AuditError::Store(store) => store.into(),
+            AuditError::Diverged { .. } => cli.next(
+                "move the trail aside, the next run derives it again: mv .runbook/audit.git .runbook/audit.old",
+            ),
+            _ => cli
+                .next("the journal has everything still; the next run tries again")
+                .next("df -h; ls -la .runbook/audit.git"),
         }
     }
 }

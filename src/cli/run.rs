@@ -12,6 +12,7 @@ use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use super::exit::ExitStatus;
 use super::output::{Printer, write_error};
+use crate::report::{Style, diagnostics_text};
 use crate::settings::{Settings, Variables};
 
 /// Runs one command, from its arguments (the program's name first) to its exit code.
@@ -31,13 +32,14 @@ fn parse_and_run(arguments: Vec<OsString>) -> ExitStatus {
         Err(error) => return report_usage(&error),
     };
     let out = cli.global.printer();
-    let result = Settings::resolve(cli.global.overrides(), Variables::read())
-        .map_err(CliError::from)
-        .and_then(|settings| {
-            start_tracing(settings.log.as_deref())?;
-            commands::dispatch(&Context { settings, out }, &cli.command)
-        });
-    result.unwrap_or_else(|error| report(&error, out))
+    let settings = match Settings::resolve(cli.global.overrides(), Variables::read()) {
+        Ok(settings) => settings,
+        Err(error) => return report(&error.into(), out, Style::plain(100)),
+    };
+    let context = Context { settings, out };
+    start_tracing(context.settings.log.as_deref())
+        .and_then(|()| commands::dispatch(&context, &cli.command))
+        .unwrap_or_else(|error| report(&error, out, context.style_of_errors()))
 }
 
 /// `--no-color` must hold for the messages about the command line itself, so it is looked for first.
@@ -64,11 +66,14 @@ fn report_usage(error: &clap::Error) -> ExitStatus {
     }
 }
 
-fn report(error: &CliError, out: Printer) -> ExitStatus {
+fn report(error: &CliError, out: Printer, style: Style) -> ExitStatus {
     if error.kind != ErrorKind::BrokenPipe {
         if out.is_json() {
             write_error(error.json());
         } else {
+            if !error.findings.is_empty() {
+                write_error(diagnostics_text(&error.findings, style));
+            }
             write_error(error.text());
         }
     }

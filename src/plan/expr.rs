@@ -89,15 +89,3 @@ mod tests {
         assert!(expr.render(&Scope::new()).is_err());
     }
 }
-#[expect(missing_docs)]
-impl super::types::Plan {
-    pub fn digest(&self) -> crate::base::Digest {
-        crate::base::Digest::of_bytes(self.canonical_json().as_bytes())
-    }
-    pub fn canonical_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
-    }
-}
