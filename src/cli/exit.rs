@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::engine::RunEnd;
 use crate::event::Outcome;
 
 /// How the process ends.
@@ -36,6 +37,12 @@ impl ExitStatus {
 impl From<Outcome> for ExitStatus {
     fn from(outcome: Outcome) -> Self {
         Self(outcome.exit_code())
+    }
+}
+
+impl From<&RunEnd> for ExitStatus {
+    fn from(end: &RunEnd) -> Self {
+        Self(end.exit_code())
     }
 }
 

@@ -8,7 +8,9 @@ mod exit;
 mod output;
 mod recorder;
 mod run;
+mod runtime;
 mod watch;
+mod workspace;
 
 pub use context::Context;
 pub use error::{CliError, ErrorKind};

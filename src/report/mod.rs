@@ -4,6 +4,7 @@
 
 mod actions;
 mod diagnostics;
+mod dry_run;
 mod excerpt;
 #[cfg(test)]
 mod fixtures;
@@ -30,6 +31,7 @@ pub use actions::{action_json, action_text, actions_table, provider_text};
 pub use diagnostics::{
     diagnostics_compact, diagnostics_json, diagnostics_summary, diagnostics_text,
 };
+pub use dry_run::{dry_run_json, dry_run_text};
 pub use graph::{graph_dot, graph_mermaid, graph_svg, graph_text};
 pub use json::{write_event, write_json_line, write_progress};
 pub use markdown::report_markdown;

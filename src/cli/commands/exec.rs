@@ -1,0 +1,93 @@
+//! `runbook exec` and `runbook resume`
+
+use crate::cli::args::{ExecArgs, ResumeArgs};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::ExitStatus;
+use crate::cli::recorder::{Recorder, parts_without_record};
+use crate::cli::runtime::block_on;
+use crate::cli::watch::{Watch, watch};
+use crate::cli::workspace::{Planned, Workspace, registry};
+use crate::engine::{DryRunVerdict, RunEnd, RunOptions, dry_run};
+use crate::plan::Plan;
+use crate::report::{dry_run_json, dry_run_text};
+use crate::run::Limits;
+
+pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitStatus, CliError> {
+    let workspace = Workspace::open(context)?;
+    let Planned { plan, source } = workspace.plan(context, &args.runbook, &args.params)?;
+    if args.dry_run {
+        return rehearse(context, &workspace, plan);
+    }
+    let options = RunOptions {
+        limits: limits(args.max_parallel),
+        detach: args.detach,
+    };
+    let choice = Watch {
+        yes: args.yes,
+        detach: args.detach,
+    };
+    let root = workspace.repository.root();
+    let recorder = Recorder::open(context, root, workspace.registry)?;
+    let end = block_on(async {
+        let handle = recorder.engine().start(plan, source, options).await?;
+        watch(context, &recorder.record, handle, choice).await
+    });
+    finish(recorder, end)
+}
+
+pub(super) fn resume(context: &Context, args: &ResumeArgs) -> Result<ExitStatus, CliError> {
+    let root = context.settings.repository()?.root().to_path_buf();
+    let recorder = Recorder::open(context, &root, registry()?)?;
+    let run = recorder.record.store.find_run(&args.run)?;
+    let options = RunOptions {
+        limits: limits(args.max_parallel),
+        detach: args.detach,
+    };
+    let choice = Watch {
+        yes: args.yes,
+        detach: args.detach,
+    };
+    let end = block_on(async {
+        let handle = recorder.engine().resume(run, options).await?;
+        watch(context, &recorder.record, handle, choice).await
+    });
+    finish(recorder, end)
+}
+
+fn limits(max_parallel: u16) -> Limits {
+    Limits {
+        max_parallel: usize::from(max_parallel),
+    }
+}
+
+/// The trail is brought up to date whatever happened; the first error is the one to tell.
+fn finish(recorder: Recorder, end: Result<RunEnd, CliError>) -> Result<ExitStatus, CliError> {
+    let audited = recorder.finish();
+    let end = end?;
+    audited?;
+    Ok(ExitStatus::from(&end))
+}
+
+fn rehearse(context: &Context, workspace: &Workspace, plan: Plan) -> Result<ExitStatus, CliError> {
+    let root = workspace.repository.root();
+    let parts = parts_without_record(&context.settings, root, workspace.registry.clone())?;
+    let found = block_on(async { Ok(dry_run(&parts, plan).await?) })?;
+    if context.out.is_json() {
+        for step in &found {
+            context.out.json(&dry_run_json(step))?;
+        }
+    } else {
+        context
+            .out
+            .raw(dry_run_text(&found, context.style()).as_bytes())?;
+    }
+    let failed = found
+        .iter()
+        .any(|step| matches!(step.verdict, DryRunVerdict::Failed(_)));
+    Ok(if failed {
+        ExitStatus::FAILED
+    } else {
+        ExitStatus::SUCCEEDED
+    })
+}

@@ -1,0 +1,236 @@
+//! The runbook repository, read and checked for a command.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::ParamArgs;
+use super::context::Context;
+use super::error::{CliError, ErrorKind};
+use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
+use crate::check::{CheckedRunbook, check, check_environment};
+use crate::handler::HandlerRegistry;
+use crate::handlers::builtin_registry;
+use crate::language::{
+    Limits, decode_environment, decode_runbook, parse_yaml, source_from_bytes,
+};
+use crate::model::{ActionCatalog, Environment, Runbook};
+use crate::plan::{Given, Plan, build};
+use crate::report::diagnostics_text;
+use crate::settings::Repository;
+
+/// The repository with everything needed to understand its files.
+pub(super) struct Workspace {
+    /// Where the files are.
+    pub(super) repository: Repository,
+    /// The handlers of this program.
+    pub(super) registry: Arc<HandlerRegistry>,
+    /// What they declare.
+    pub(super) catalog: ActionCatalog,
+}
+
+/// A plan, and the runbook file that it was made from.
+pub(super) struct Planned {
+    /// The plan.
+    pub(super) plan: Plan,
+    /// The file's text.
+    pub(super) source: String,
+}
+
+impl Workspace {
+    /// Finds the repository from where the command was started.
+    ///
+    /// # Errors
+    /// When there is none here or above.
+    pub(super) fn open(context: &Context) -> Result<Self, CliError> {
+        let registry = registry()?;
+        Ok(Self {
+            repository: context.settings.repository()?,
+            catalog: registry.catalog(),
+            registry,
+        })
+    }
+
+    /// Reads and decodes a runbook. `None`: it has errors, which are among the findings.
+    ///
+    /// # Errors
+    /// When there is no such runbook (with the nearest name), or it cannot be read.
+    pub(super) fn runbook(
+        &self,
+        name: &str,
+        diags: &mut Diagnostics,
+    ) -> Result<Option<Runbook>, CliError> {
+        let path = self.repository.runbook_file(name);
+        let known = || self.repository.runbooks().unwrap_or_default();
+        let source = self.source(&path, diags, || {
+            unknown("runbook", name, &known(), "runbook list")
+        })?;
+        Ok(source.and_then(|source| decode_runbook(&source, diags)))
+    }
+
+    /// Reads, decodes and checks an environment. An environment that does not exist is an error,
+    /// never an unprotected new one.
+    ///
+    /// # Errors
+    /// When there is no such environment (with the nearest name), or it cannot be read.
+    pub(super) fn environment(
+        &self,
+        name: &str,
+        diags: &mut Diagnostics,
+    ) -> Result<Option<Environment>, CliError> {
+        let path = self.repository.environment_file(name);
+        let known = || self.repository.environments().unwrap_or_default();
+        let source = self.source(&path, diags, || {
+            unknown("environment", name, &known(), "ls runbooks/environments")
+        })?;
+        let environment = source.and_then(|source| decode_environment(&source, diags));
+        if let Some(environment) = &environment {
+            check_environment(environment, &self.catalog, diags);
+        }
+        Ok(environment)
+    }
+
+    /// Reads and checks a runbook against an environment.
+    ///
+    /// # Errors
+    /// As of [`Self::runbook`].
+    pub(super) fn checked(
+        &self,
+        name: &str,
+        environment: Option<&Environment>,
+        diags: &mut Diagnostics,
+    ) -> Result<Option<CheckedRunbook>, CliError> {
+        let runbook = self.runbook(name, diags)?;
+        Ok(runbook.and_then(|runbook| check(runbook, environment, &self.catalog, diags)))
+    }
+
+    /// The plan of a runbook in an environment with these parameters; warnings are shown.
+    ///
+    /// # Errors
+    /// When a file or a parameter is not valid: all findings in one error.
+    pub(super) fn plan(
+        &self,
+        context: &Context,
+        name: &str,
+        params: &ParamArgs,
+    ) -> Result<Planned, CliError> {
+        let mut diags = Diagnostics::new();
+        let given = self.given(params, &mut diags)?;
+        let environment = self.environment(&context.settings.environment, &mut diags)?;
+        let checked = self.checked(name, environment.as_ref(), &mut diags)?;
+        let (Some(environment), Some(checked)) = (environment, checked) else {
+            return Err(CliError::invalid(diags.into_sorted()));
+        };
+        let plan = match diags.has_errors() {
+            true => None,
+            false => build(&checked, &environment, &given, &self.catalog, &mut diags),
+        };
+        let source = checked.runbook().source.text.clone();
+        let findings = diags.into_sorted();
+        let failed = findings.iter().any(|d| d.severity == Severity::Error);
+        match plan {
+            Some(plan) if !failed => {
+                if !findings.is_empty() && !context.out.is_json() {
+                    context
+                        .out
+                        .note(diagnostics_text(&findings, context.style_of_errors()));
+                }
+                Ok(Planned { plan, source })
+            }
+            _ => Err(CliError::invalid(findings)),
+        }
+    }
+
+    /// Values of the command line over values of the file.
+    fn given(
+        &self,
+        params: &ParamArgs,
+        diags: &mut Diagnostics,
+    ) -> Result<BTreeMap<String, Given>, CliError> {
+        let mut given = BTreeMap::new();
+        if let Some(path) = &params.param_file {
+            let source = self.source(path, diags, || {
+                CliError::new(
+                    ErrorKind::Usage,
+                    format!("there is no file {}", path.display()),
+                )
+            })?;
+            let values = source.and_then(|s| parse_yaml(&s, &Limits::default(), diags));
+            match values.map(|v| v.to_json()) {
+                Some(serde_json::Value::Object(map)) => {
+                    given.extend(map.into_iter().map(|(k, v)| (k, Given::Value(v))));
+                }
+                Some(_) => {
+                    return Err(CliError::new(
+                        ErrorKind::Usage,
+                        format!("{} does not hold names with values", path.display()),
+                    )
+                    .next("write one `name: value` a line"));
+                }
+                None => {}
+            }
+        }
+        for (name, text) in &params.params {
+            given.insert(name.clone(), Given::Text(text.clone()));
+        }
+        Ok(given)
+    }
+
+    /// Reads a file. `None`: it is no text, which is among the findings.
+    pub(super) fn source(
+        &self,
+        path: &Path,
+        diags: &mut Diagnostics,
+        missing: impl FnOnce() -> CliError,
+    ) -> Result<Option<Arc<SourceFile>>, CliError> {
+        let shown = self.repository.shown(path);
+        let bytes = match read_bounded(path, Limits::default().document_bytes) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+            Err(error) => {
+                return Err(CliError::new(ErrorKind::Invalid, format!("cannot read {shown}"))
+                    .because(&error)
+                    .next(format!("ls -la {shown}")));
+            }
+        };
+        match source_from_bytes(&shown, bytes, &Limits::default()) {
+            Ok(source) => Ok(Some(source)),
+            Err(finding) => {
+                diags.push(Diagnostic::clone(&finding));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Reads one byte more than is allowed at most, so that a huge file costs nothing.
+fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(most as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The handlers of this program.
+///
+/// # Errors
+/// Two handlers with one name: a bug.
+pub(super) fn registry() -> Result<Arc<HandlerRegistry>, CliError> {
+    builtin_registry()
+        .map(Arc::new)
+        .map_err(|error| CliError::bug(error.to_string()))
+}
+
+fn unknown(what: &str, name: &str, known: &[String], list: &str) -> CliError {
+    let error = CliError::new(ErrorKind::Usage, format!("there is no {what} `{name}`"));
+    match did_you_mean(name, known.iter().map(String::as_str)) {
+        Some(near) => error.next(format!("did you mean `{near}`?")),
+        None if known.is_empty() => error.next("runbook init"),
+        None => error
+            .next(format!("there are: {}", known.join(", ")))
+            .next(list),
+    }
+}
