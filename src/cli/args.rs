@@ -102,6 +102,78 @@ pub enum Command {
     #[command(after_help = "Example:\n  mkdir ops && runbook -C ops init")]
     Init,
 
+    /// List the runbooks
+    #[command(after_help = "Example:\n  runbook list")]
+    List(ListArgs),
+
+    /// Show a runbook as it is written
+    #[command(after_help = "Example:\n  runbook show service-restart")]
+    Show(ShowArgs),
+
+    /// Check runbooks, environments and the policy without running anything
+    #[command(after_help = "Example:\n  runbook check\n  runbook check service-restart --env local")]
+    Check(CheckArgs),
+
+    /// Show what would run, resolved, with its digest
+    #[command(after_help = "Example:\n  runbook plan service-restart --param service=api")]
+    Plan(PlanArgs),
+
+    /// Draw the graph of a runbook
+    #[command(
+        after_help = "Example:\n  runbook graph service-restart\n  runbook graph service-restart --format svg > graph.svg"
+    )]
+    Graph(GraphArgs),
+
+    /// Run a runbook
+    #[command(
+        after_help = "Example:\n  runbook exec service-restart\n  runbook exec service-restart --dry-run"
+    )]
+    Exec(ExecArgs),
+
+    /// Go on with a run that no process drives
+    #[command(after_help = "Example:\n  runbook resume latest")]
+    Resume(ResumeArgs),
+
+    /// Approve a gate of a waiting run
+    #[command(after_help = "Example:\n  runbook approve latest --comment \"looked at the graphs\"")]
+    Approve(VoteArgs),
+
+    /// Reject a gate of a waiting run
+    #[command(after_help = "Example:\n  runbook reject latest --comment \"wrong service\"")]
+    Reject(VoteArgs),
+
+    /// End a run in good order
+    #[command(after_help = "Example:\n  runbook cancel latest --reason \"wrong service\"")]
+    Cancel(CancelArgs),
+
+    /// List the runs, newest first
+    #[command(after_help = "Example:\n  runbook runs --unfinished")]
+    Runs(RunsArgs),
+
+    /// Show how a run stands, step by step
+    #[command(after_help = "Example:\n  runbook status latest")]
+    Status(RunArgs),
+
+    /// Print what the steps of a run printed
+    #[command(after_help = "Example:\n  runbook logs latest restart")]
+    Logs(LogsArgs),
+
+    /// List or describe the actions that steps can use
+    #[command(after_help = "Example:\n  runbook actions describe service.restart")]
+    Actions(ActionsArgs),
+
+    /// Print the JSON Schema of a kind of file, for editors
+    #[command(after_help = "Example:\n  runbook schema runbook > runbook.schema.json")]
+    Schema(SchemaArgs),
+
+    /// Explain the code of a finding
+    #[command(after_help = "Example:\n  runbook explain RB0103")]
+    Explain(ExplainArgs),
+
+    /// Read the audit trail
+    #[command(after_help = "Example:\n  runbook audit log")]
+    Audit(AuditArgs),
+
     /// Print the completions of a shell
     #[command(
         after_help = "Example:\n  runbook completions bash > ~/.local/share/bash-completion/completions/runbook"
@@ -225,10 +297,25 @@ pub struct ExecArgs {
     /// Most steps that run at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_parallel: u16,
+}
 
-    /// Why it is run; goes on record
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+/// `runbook resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Run id, the start of one, or `latest`
+    pub run: String,
+
+    /// Leave the run at its next gate instead of waiting for the approval
+    #[arg(long)]
+    pub detach: bool,
+
+    /// Cast your own vote at each gate
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Most steps that run at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_parallel: u16,
 }
 
 /// A run, as it is named on the command line.

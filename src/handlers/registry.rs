@@ -50,3 +50,76 @@ pub fn builtin_registry() -> Result<HandlerRegistry, RegistryError> {
     }
     Ok(registry)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_action_is_described_with_closed_inputs_and_examples() {
+        let catalog = builtin_registry().expect("names are unique").catalog();
+        assert_eq!(catalog.actions.len(), 23);
+        for (name, manifest) in &catalog.actions {
+            assert!(
+                !manifest.summary.is_empty() && !manifest.summary.ends_with('.'),
+                "{name}"
+            );
+            assert!(
+                manifest.description.ends_with('.') || manifest.description.ends_with('`'),
+                "{name}"
+            );
+            assert!(!manifest.examples.is_empty(), "{name}");
+            for example in &manifest.examples {
+                assert!(example.yaml.contains(&format!("uses: {name}\n")), "{name}");
+            }
+            for schema in [&manifest.input, &manifest.output] {
+                jsonschema::validator_for(schema).expect(name);
+                assert_eq!(schema["type"], "object", "{name}");
+                assert!(!schema.to_string().contains("$ref"), "{name}");
+                let described = schema["properties"].as_object().into_iter().flatten();
+                for (key, property) in described {
+                    assert!(property["description"].is_string(), "{name}: {key}");
+                }
+            }
+            assert_eq!(
+                manifest.input["additionalProperties"],
+                json!(false),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn escapes_and_formats_are_declared_where_the_checker_looks() {
+        let catalog = builtin_registry().expect("names are unique").catalog();
+        let of = |action: &str, side: &str, key: &str| {
+            let manifest = &catalog.actions[action];
+            let schema = if side == "in" {
+                &manifest.input
+            } else {
+                &manifest.output
+            };
+            schema["properties"][key].clone()
+        };
+        assert_eq!(of("shell", "in", "script")["x-escape"], "shell");
+        assert_eq!(of("shell", "out", "values")["x-keys-from"], "outputs");
+        assert_eq!(of("http.get", "in", "url")["x-escape"], "url");
+        assert_eq!(of("service.restart", "in", "service")["format"], "service");
+        assert_eq!(
+            of("service.restart", "out", "started_at")["format"],
+            "date-time"
+        );
+        assert_eq!(of("service.health", "out", "latency")["format"], "duration");
+    }
+
+    #[test]
+    fn providers_are_declared() {
+        let catalog = builtin_registry().expect("names are unique").catalog();
+        assert_eq!(
+            catalog.providers["process"].config["additionalProperties"],
+            json!(false)
+        );
+    }
+}

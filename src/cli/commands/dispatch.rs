@@ -1,10 +1,13 @@
 //! From the parsed command to its file.
 
-use super::{completions, init, version};
+use super::{
+    actions, audit, check, completions, exec, explain, init, logs, plan, repository, runs, schema, version, vote,
+};
 use crate::cli::args::Command;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
+use crate::event::Vote;
 
 /// Runs the command.
 pub(in crate::cli) fn dispatch(
@@ -13,6 +16,23 @@ pub(in crate::cli) fn dispatch(
 ) -> Result<ExitStatus, CliError> {
     match command {
         Command::Init => init::run(context),
+        Command::List(args) => repository::list(context, args),
+        Command::Show(args) => repository::show(context, args),
+        Command::Check(args) => check::run(context, args),
+        Command::Plan(args) => plan::plan(context, args),
+        Command::Graph(args) => plan::graph(context, args),
+        Command::Exec(args) => exec::exec(context, args),
+        Command::Resume(args) => exec::resume(context, args),
+        Command::Approve(args) => vote::vote(context, args, Vote::Approve),
+        Command::Reject(args) => vote::vote(context, args, Vote::Reject),
+        Command::Cancel(args) => vote::cancel(context, args),
+        Command::Runs(args) => runs::runs(context, args),
+        Command::Status(args) => runs::status(context, args),
+        Command::Logs(args) => logs::run(context, args),
+        Command::Actions(args) => actions::run(context, args),
+        Command::Schema(args) => schema::run(context, args),
+        Command::Explain(args) => explain::run(context, args),
+        Command::Audit(args) => audit::run(context, args),
         Command::Completions(args) => completions::run(context, args),
         Command::Version => version::run(context),
     }

@@ -3,6 +3,10 @@
 mod client;
 mod failure;
 mod handler;
+#[cfg(test)]
+pub(super) mod test_server;
+#[cfg(test)]
+mod tests;
 
 pub(super) use client::{HttpClients, shared};
 pub(super) use failure::request_failure;

@@ -12,8 +12,10 @@ use crate::event::FailureKind;
 use crate::handler::StepError;
 use crate::handlers::service::provider::Target;
 
-/// A program on this machine. `${SERVICE_DIR}` in `command`, `prepare` and `environment` stands for
-/// the service's own folder, which the program also finds in the variable of that name.
+/// A program on this machine. In `command`, `prepare`, `environment`, `health` and `drain`,
+/// `${SERVICE_DIR}` stands for the service's own folder and `${SERVICE_NAME}` for its name; in
+/// `health` and `drain`, `${SERVICE_ADDRESS}` stands for its `host:port`. The program finds the first
+/// two in the variables of those names, a health command all three.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProcessConfig {

@@ -82,19 +82,19 @@ impl Subject<'_> {
             key: ProcessKey::of_child(pid).map_err(|error| self.lost(&error))?,
             child,
         };
-        let mut record = Record::new(
+        let record = Record::new(
             launched.key,
             started_at,
             log_offset,
             self.config.command.clone(),
         )
-        .map_err(|error| self.lost(&error))?;
-        // Recorded before anything else, so that a crash of ours leaves nobody unknown behind.
-        self.home.store(&record)?;
-        match self.until_ready(&launched, &record).await {
-            Ok(address) => {
-                record.address = address;
-                self.home.store(&record)?;
+        .map_err(|error| self.lost(&error));
+        let admitted = match record {
+            Ok(record) => self.admit(&launched, record).await,
+            Err(error) => Err(Unready::Failed(error)),
+        };
+        match admitted {
+            Ok(record) => {
                 launched.reap_later();
                 Ok(record)
             }
@@ -104,6 +104,15 @@ impl Subject<'_> {
                 Err(self.not_ready(unready, status, log_offset))
             }
         }
+    }
+
+    /// Records the program and waits until it is up.
+    async fn admit(&self, launched: &Launched, mut record: Record) -> Result<Record, Unready> {
+        // Recorded before anything else, so that a crash of ours leaves nobody unknown behind.
+        self.home.store(&record).map_err(Unready::Failed)?;
+        record.address = self.until_ready(launched, &record).await?;
+        self.home.store(&record).map_err(Unready::Failed)?;
+        Ok(record)
     }
 
     async fn until_ready(

@@ -7,5 +7,7 @@ mod lifecycle;
 mod log_scan;
 mod probe;
 mod provider;
+#[cfg(test)]
+mod tests;
 
 pub(super) use provider::ProcessProvider;

@@ -51,10 +51,11 @@ impl Subject<'_> {
 
     /// A URL from a path at the service's address, or a whole URL.
     pub(super) fn url(&self, record: &Record, written: &str) -> Result<Url, StepError> {
+        let address = self.address(record);
         if !written.starts_with('/') {
-            return parse_url(written);
+            return parse_url(&self.expand(written, address.as_deref()));
         }
-        match self.address(record) {
+        match address {
             Some(address) => parse_url(&format!("http://{address}{written}")),
             None => Err(StepError::new(
                 FailureKind::Invalid,
