@@ -144,10 +144,12 @@ fn problem(error: RenderError) -> Problem {
             message: format!("the helper `{helper}` lacks a value to work on"),
             path: None,
         },
-        other => Problem {
-            message: other.to_string(),
-            path: None,
-        },
+        other => {
+            // Our own messages quote the path first.
+            let message = other.to_string();
+            let path = message.split('`').nth(1).map(str::to_owned);
+            Problem { message, path }
+        }
     }
 }
 

@@ -7,6 +7,9 @@ mod params;
 mod stored;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use build::build;
 pub use params::Given;
 pub use stored::{PlanError, graph};
