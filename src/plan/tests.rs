@@ -364,3 +364,24 @@ fn ten_thousand_steps_are_no_problem() {
         started.elapsed()
     );
 }
+
+#[test]
+fn a_running_plan_compares_like_with_like() {
+    let plan = plan_of(
+        "params: { grace: { type: duration, default: 90s } }\nsteps:\n  - { id: a, uses: service.health, with: { service: api }, outputs: { slow: \"{{ outputs.latency }}\", said: \"it is {{ outputs.latency }}\" } }\n  - { id: b, uses: wait, with: { for: 1s }, when: \"steps.a.outputs.slow < params.grace && steps.a.duration > duration('1s') && run.started_at > timestamp('2026-01-01T00:00:00Z') && vars.port == 8000 && steps.a.outputs.said == 'it is 1s'\" }\n",
+        &[],
+    )
+    .unwrap_or_else(|f| panic!("{}", f.join("\n")));
+    let mut scope = plan.scope();
+    let steps = json!({"a": {"outputs": {"latency": "1s", "slow": "1s", "said": "it is 1s"}, "duration": "2s"}});
+    let ty = Ty::Map(Box::new(plan.steps[0].ty()));
+    scope.set("steps", steps, ty);
+    scope.set(
+        "run",
+        json!({"started_at": "2026-11-23T03:00:00Z"}),
+        super::run_ty(),
+    );
+    let when = plan.steps[1].when.as_deref().expect("has a condition");
+    let condition = crate::language::Condition::parse(when).expect("was checked");
+    assert_eq!(condition.holds(&scope), Ok(true));
+}
