@@ -221,11 +221,25 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds a finding; beyond [`Self::MAX`] findings are dropped.
+    /// Adds a finding. Beyond [`Self::MAX`] findings are dropped, but an error takes the place of a
+    /// finding that is none: many warnings must not hide that something is wrong.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.items.len() < Self::MAX {
             self.items.push(diagnostic);
+        } else if diagnostic.severity == Severity::Error
+            && let Some(slot) = self
+                .items
+                .iter_mut()
+                .rev()
+                .find(|d| d.severity != Severity::Error)
+        {
+            *slot = diagnostic;
         }
+    }
+
+    /// Whether no further error would be kept, so that looking for more is in vain.
+    pub fn is_full(&self) -> bool {
+        self.error_count() >= Self::MAX
     }
 
     /// Whether any finding is an error.
@@ -267,6 +281,22 @@ impl Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_do_not_hide_an_error() {
+        let code = Code("RB0000");
+        let mut diags = Diagnostics::new();
+        for _ in 0..Diagnostics::MAX {
+            diags.push(Diagnostic::warning(code, "a warning"));
+        }
+        diags.push(Diagnostic::error(code, "an error"));
+        assert!(diags.has_errors() && !diags.is_full());
+        assert_eq!(diags.iter().count(), Diagnostics::MAX);
+        for _ in 0..Diagnostics::MAX {
+            diags.push(Diagnostic::error(code, "an error"));
+        }
+        assert!(diags.is_full());
+    }
 
     #[test]
     fn lines_and_columns_count_characters() {

@@ -64,6 +64,9 @@ pub fn check(
     param::check_declarations(&runbook, environment, diags);
     for (finally, list) in [(false, &runbook.steps), (true, &runbook.finally)] {
         for (index, step) in list.iter().enumerate() {
+            if diags.is_full() {
+                break;
+            }
             checker.check_step(step, StepAt { finally, index }, diags);
         }
     }

@@ -25,6 +25,9 @@ pub(super) fn check_needs(runbook: &Runbook, diags: &mut Diagnostics) -> Option<
             Needs::Listed(names) => {
                 let mut found = Vec::with_capacity(names.len());
                 for name in names {
+                    if diags.is_full() {
+                        break;
+                    }
                     match index.get(name.value.as_str()) {
                         Some(&need) if need == at => itself(runbook, step, name.span, diags),
                         Some(need) if found.contains(need) => {}
@@ -156,10 +159,12 @@ pub(super) fn check_order(
         if before.is_before(reference.to, reference.from) {
             continue;
         }
+        if diags.is_full() {
+            break;
+        }
         let from = &runbook.steps[reference.from];
         let to = &runbook.steps[reference.to];
-        let backwards = before.is_before(reference.from, reference.to)
-            || dag.needs(reference.to).contains(&reference.from);
+        let backwards = dag.ancestors(reference.to)[reference.from];
         let why = if backwards {
             format!("`{}` runs after `{}`", to.id.value, from.id.value)
         } else {

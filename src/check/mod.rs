@@ -30,5 +30,6 @@ pub use policy::check_policy;
 
 pub(crate) use environment::{unknown_connection, unknown_service};
 pub(crate) use input::{InputCheck, Subject, TextIs, schema_for};
+pub(crate) use reference::{RUN_FIELDS, STEP_FIELDS};
 pub(crate) use template::escape_of;
 pub(crate) use texts::TextAt;

@@ -7,7 +7,7 @@ use crate::language::{ROOTS, Reference};
 use crate::model::{LookupProblem, LookupProblemKind, Step, Ty, YamlValue, YamlValueKind};
 
 /// What every step publishes besides its outputs.
-const STEP_FIELDS: [(&str, Ty); 4] = [
+pub(crate) const STEP_FIELDS: [(&str, Ty); 4] = [
     ("outputs", Ty::Any),
     ("duration", Ty::Duration),
     ("status", Ty::String),
@@ -15,7 +15,7 @@ const STEP_FIELDS: [(&str, Ty); 4] = [
 ];
 
 /// What `run` holds.
-const RUN_FIELDS: [(&str, Ty); 6] = [
+pub(crate) const RUN_FIELDS: [(&str, Ty); 6] = [
     ("id", Ty::String),
     ("runbook", Ty::String),
     ("environment", Ty::String),
@@ -63,6 +63,10 @@ impl<'a> Checker<'a> {
         span: Span,
         diags: &mut Diagnostics,
     ) -> Option<Ty> {
+        if diags.is_full() {
+            // Suggestions for thousands of misspelt names would take seconds.
+            return None;
+        }
         let found = match reference.root() {
             "params" => self.param(reference),
             "vars" => self.var(reference),
@@ -78,12 +82,7 @@ impl<'a> Checker<'a> {
         match found {
             Ok(ty) => Some(ty),
             Err(finding) => {
-                let label = if finding.message.contains('`') {
-                    "here"
-                } else {
-                    ""
-                };
-                diags.push(finding.at(self.source(), span, label));
+                diags.push(finding.at(self.source(), span, "used here"));
                 None
             }
         }

@@ -666,6 +666,18 @@ mod tests {
         }
 
         #[test]
+        fn any_macro_is_answered(
+            text in "((a|outputs\\.tags|\\[1, 2\\]|[.]|has|all|exists|exists_one|map|filter|size|duration|bytes|x|\"1s\")([(]|[)]|, |[.]| == |[\\[]|\\])){1,8}"
+        ) {
+            if let Ok(condition) = Condition::parse(&text) {
+                let _ = condition.holds(&scope());
+                for reference in condition.references() {
+                    prop_assert!(text.get(reference.range.clone()).is_some(), "{}", text);
+                }
+            }
+        }
+
+        #[test]
         fn any_unicode_is_answered(text in "\\PC{0,40}") {
             let _ = Condition::parse(&text);
         }

@@ -12,6 +12,7 @@ use handlebars::{
 
 use super::escape::{escape_url_start, escape_value, plain_text, shell_words};
 use super::scope::{ExprError, Reference, Scope};
+use super::syntax::Part;
 use crate::base::{Value, canonical_json};
 use crate::model::Escape;
 
@@ -95,24 +96,52 @@ pub(super) fn render_tree(
     })
 }
 
-/// The value of a text that is exactly one reference.
-pub(super) fn whole_reference(
-    reference: &Reference,
+/// Renders a text whose expressions are all plain references. A single one keeps its value's type
+/// where nothing is escaped.
+pub(super) fn render_parts(
+    parts: &[Part],
+    references: &[Reference],
     scope: &Scope,
     escape: Escape,
 ) -> Result<Value, ExprError> {
-    let value = scope.lookup(&reference.path).ok_or_else(|| {
-        ExprError::new(no_value(&reference.to_string())).at(reference.range.clone())
-    })?;
-    let text = match escape {
-        Escape::None => return Ok(value.clone()),
-        Escape::Url => escape_url_start(value),
-        other => escape_value(value, other),
-    };
-    text.map(Value::String).map_err(|why| {
-        ExprError::new(format!("`{reference}` cannot be used here: {why}"))
-            .at(reference.range.clone())
-    })
+    let mut references = references.iter();
+    let mut out = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let reference = match (part, references.as_slice().first()) {
+            (Part::Text(text), _) => {
+                out.push_str(text);
+                continue;
+            }
+            (Part::Reference, None) => continue,
+            (Part::Reference, Some(reference)) => reference,
+        };
+        references.next();
+        let place = reference.range.clone();
+        let value = match scope.lookup(&reference.path) {
+            Some(value) => value,
+            None => {
+                return Err(ExprError::new(no_value(&reference.to_string())).at(place));
+            }
+        };
+        if parts.len() == 1 && escape == Escape::None {
+            return Ok(value.clone());
+        }
+        let how = if index == 0 { How::First } else { How::Escaped };
+        let text = written(value, how, escape).map_err(|why| {
+            ExprError::new(format!("`{reference}` cannot be used here: {why}")).at(place)
+        })?;
+        out.push_str(&text);
+    }
+    Ok(Value::String(out))
+}
+
+/// The text of a value, written in one of our ways.
+fn written(value: &Value, how: How, escape: Escape) -> Result<String, String> {
+    match (how, escape) {
+        (How::Raw, _) | (How::Json, Escape::Json) => plain_text(value),
+        (How::First, Escape::Url) => escape_url_start(value),
+        (_, escape) => escape_value(value, escape),
+    }
 }
 
 /// What is said of a path without a value.
@@ -144,10 +173,12 @@ fn problem(error: RenderError) -> Problem {
             message: format!("the helper `{helper}` lacks a value to work on"),
             path: None,
         },
-        other => Problem {
-            message: other.to_string(),
-            path: None,
-        },
+        other => {
+            // Our own messages quote the path first.
+            let message = other.to_string();
+            let path = message.split('`').nth(1).map(str::to_owned);
+            Problem { message, path }
+        }
     }
 }
 
@@ -179,13 +210,7 @@ impl HelperDef for Write {
         if given.is_value_missing() {
             return Err(RenderError::strict_error(given.relative_path()));
         }
-        let value = given.value();
-        let text = match (self.how, self.escape) {
-            (How::Raw, _) | (How::Json, Escape::Json) => plain_text(value),
-            (How::First, Escape::Url) => escape_url_start(value),
-            (_, escape) => escape_value(value, escape),
-        };
-        let text = text.map_err(|why| {
+        let text = written(given.value(), self.how, self.escape).map_err(|why| {
             let name = given
                 .relative_path()
                 .map_or("a value", |p| p.trim_start_matches("@root."));

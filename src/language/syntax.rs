@@ -27,10 +27,47 @@ pub(super) struct Syntax {
     pub(super) raw: Vec<Range<usize>>,
 }
 
-/// The reference that a text such as `{{ params.x }}` is, if it is exactly one.
-pub(super) fn plain_reference(text: &str) -> Option<Reference> {
-    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
-    let path = inner.trim_matches(|c| c == ' ' || c == '\t');
+/// A part of a text whose expressions are all plain references.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Text as it is.
+    Text(String),
+    /// The next reference.
+    Reference,
+}
+
+/// Splits a text whose expressions are all plain references, such as `{{ params.x }}`.
+/// `None` for everything else, which is left to Handlebars.
+pub(super) fn plain_parts(text: &str) -> Option<(Vec<Part>, Vec<Reference>)> {
+    let mut parts = Vec::new();
+    let mut references = Vec::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].find("{{") {
+        let open = at + found;
+        let before = &text[at..open];
+        if before.ends_with('\\') || references.len() >= MAX_TAGS {
+            return None;
+        }
+        if !before.is_empty() {
+            parts.push(Part::Text(before.to_owned()));
+        }
+        let inner_start = open + 2;
+        let close = inner_start + text[inner_start..].find("}}")?;
+        references.push(plain_reference(&text[inner_start..close], inner_start)?);
+        parts.push(Part::Reference);
+        at = close + 2;
+        if text[at..].starts_with('}') {
+            return None;
+        }
+    }
+    if at < text.len() {
+        parts.push(Part::Text(text[at..].to_owned()));
+    }
+    Some((parts, references))
+}
+
+fn plain_reference(inner: &str, offset: usize) -> Option<Reference> {
+    let path = inner.trim_matches([' ', '\t']);
     let plain = |segment: &str| {
         !segment.is_empty()
             && segment
@@ -38,10 +75,11 @@ pub(super) fn plain_reference(text: &str) -> Option<Reference> {
                 .all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
     let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
-    if !segments.iter().all(|s| plain(s)) || segments[0] == "this" {
+    let word = segments[0].as_str();
+    if !segments.iter().all(|s| plain(s)) || word == "this" || word == "else" {
         return None;
     }
-    let start = 2 + inner.find(path)?;
+    let start = offset + inner.find(path)?;
     Some(Reference {
         path: segments,
         range: start..start + path.len(),

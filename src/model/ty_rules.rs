@@ -283,7 +283,7 @@ mod tests {
         tags: Vec<String>,
         headers: BTreeMap<String, String>,
         level: Level,
-        body: serde_json::Value,
+        body: Value,
         part: Option<Box<Part>>,
     }
 

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use super::inputs::Resolver;
 use super::params::{self, Given};
 use super::types::{
-    Expr, PLAN_FORMAT, Plan, PlanAction, PlanConnection, PlanEnvironment, PlanParam, PlanRetry,
-    PlanRollback, PlanRunbook, PlanService, PlanStep,
+    Expr, PLAN_FORMAT, Plan, PlanAction, PlanConnection, PlanEnvironment, PlanRetry, PlanRollback,
+    PlanRunbook, PlanService, PlanStep,
 };
-use crate::base::{Diagnostics, HumanDuration, Map, StepId, Value};
+use crate::base::{Diagnostics, HumanDuration, StepId};
 use crate::check::CheckedRunbook;
-use crate::language::Scope;
 use crate::model::{
     Action, ActionCatalog, Effect, Environment, OnFailure, Retry, Rollback, Runbook, Step,
     StepOnFailure, Ty,
@@ -38,8 +37,19 @@ pub fn build(
         // Everything below would only repeat that a parameter has no value.
         return None;
     }
-    let plan_environment = plan_environment(environment);
-    let scope = known_scope(&params, &plan_environment);
+    let mut plan = Plan {
+        format: PLAN_FORMAT,
+        runbook: about(runbook),
+        environment: plan_environment(environment),
+        params,
+        on_failure: runbook.on_failure.value,
+        on_cancel: runbook.on_cancel.value,
+        timeout: runbook.timeout.as_ref().map(|t| HumanDuration(t.value)),
+        steps: Vec::new(),
+        finally: Vec::new(),
+        outputs: BTreeMap::new(),
+    };
+    let scope = plan.scope();
     let mut builder = Builder {
         runbook,
         catalog,
@@ -54,7 +64,7 @@ pub fn build(
     };
     let ids = |list: &[Step]| -> Vec<StepId> { list.iter().map(|s| s.id.value.clone()).collect() };
     let (step_ids, finally_ids) = (ids(&runbook.steps), ids(&runbook.finally));
-    let steps = runbook
+    plan.steps = runbook
         .steps
         .iter()
         .zip(checked.needs())
@@ -63,7 +73,7 @@ pub fn build(
             builder.step(step, needs)
         })
         .collect();
-    let finally = runbook
+    plan.finally = runbook
         .finally
         .iter()
         .enumerate()
@@ -72,19 +82,7 @@ pub fn build(
             builder.step(step, above.into_iter().collect())
         })
         .collect();
-    let outputs = builder.outputs_of(&runbook.outputs);
-    let plan = Plan {
-        format: PLAN_FORMAT,
-        runbook: about(runbook),
-        environment: plan_environment,
-        params,
-        on_failure: runbook.on_failure.value,
-        on_cancel: runbook.on_cancel.value,
-        timeout: runbook.timeout.as_ref().map(|t| HumanDuration(t.value)),
-        steps,
-        finally,
-        outputs,
-    };
+    plan.outputs = builder.outputs_of(&runbook.outputs);
     (diags.error_count() == errors_before).then_some(plan)
 }
 
@@ -141,18 +139,6 @@ fn plan_environment(environment: &Environment) -> PlanEnvironment {
             })
             .collect(),
     }
-}
-
-fn known_scope(params: &BTreeMap<String, PlanParam>, environment: &PlanEnvironment) -> Scope {
-    let mut scope = Scope::new();
-    let values: Map<String, Value> = params
-        .iter()
-        .map(|(name, param)| (name.clone(), param.value.clone()))
-        .collect();
-    scope.set("params", Value::Object(values), Ty::Any);
-    let vars = environment.vars.clone().into_iter().collect();
-    scope.set("vars", Value::Object(vars), Ty::Any);
-    scope
 }
 
 struct Builder<'a> {

@@ -122,7 +122,8 @@ impl Resolver<'_> {
                 );
                 finding.help = error.help;
                 self.diags.push(finding);
-                literal("")
+                // Left as it is, so that no second finding follows from the first.
+                value.clone()
             }
         }
     }

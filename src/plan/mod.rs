@@ -4,11 +4,16 @@ mod build;
 mod expr;
 mod inputs;
 mod params;
+mod scope;
 mod stored;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use build::build;
 pub use params::Given;
+pub use scope::run_ty;
 pub use stored::{PlanError, graph};
 pub use types::{
     Expr, PLAN_FORMAT, Plan, PlanAction, PlanConnection, PlanEnvironment, PlanParam, PlanRetry,

@@ -1,0 +1,110 @@
+//! The types of what expressions see while a plan runs, so that conditions compare like with like.
+
+use super::types::{Expr, Plan, PlanStep};
+use crate::base::{Map, Value};
+use crate::check::{RUN_FIELDS, STEP_FIELDS};
+use crate::language::{Scope, Template};
+use crate::model::{ObjectTy, Ty};
+
+impl Plan {
+    /// A scope with `params` and `vars`, typed. The caller adds `run`, `steps` and `outputs`.
+    pub fn scope(&self) -> Scope {
+        let mut scope = Scope::new();
+        let values: Map<String, Value> = self
+            .params
+            .iter()
+            .map(|(name, param)| (name.clone(), param.value.clone()))
+            .collect();
+        let types = self
+            .params
+            .iter()
+            .map(|(name, param)| (name.clone(), param.ty.clone()));
+        scope.set("params", Value::Object(values), object(types));
+        let vars: Map<String, Value> = self.environment.vars.clone().into_iter().collect();
+        let ty = Ty::of_value(&Value::Object(vars.clone()));
+        scope.set("vars", Value::Object(vars), ty);
+        scope
+    }
+}
+
+impl PlanStep {
+    /// The type of what `steps.ID` holds once the step has ended.
+    pub fn ty(&self) -> Ty {
+        object(STEP_FIELDS.into_iter().map(|(name, ty)| {
+            let ty = if name == "outputs" {
+                self.outputs_ty()
+            } else {
+                ty
+            };
+            (name.to_owned(), ty)
+        }))
+    }
+
+    /// The type of the step's outputs: the action's own, and those that the step adds.
+    pub fn outputs_ty(&self) -> Ty {
+        if self.outputs.is_empty() {
+            return self.action.outputs.clone();
+        }
+        let added = self.outputs.iter().map(|(name, expr)| {
+            let ty = match expr {
+                Expr::Value(value) => Ty::of_value(value),
+                Expr::Template { text, .. } => self.template_ty(text),
+                Expr::List(_) | Expr::Map(_) => Ty::Any,
+            };
+            (name.clone(), ty)
+        });
+        match &self.action.outputs {
+            Ty::Object(own) => {
+                let mut all = own.clone();
+                all.fields.extend(added);
+                Ty::Object(all)
+            }
+            Ty::Map(item) => {
+                // The added names with their types; every other key stays possible.
+                let mut all = ObjectTy {
+                    open: true,
+                    ..ObjectTy::default()
+                };
+                all.fields.extend(added);
+                match item.as_ref() {
+                    Ty::Any | Ty::String => Ty::Object(all),
+                    _ => Ty::Any,
+                }
+            }
+            _ => Ty::Any,
+        }
+    }
+
+    fn template_ty(&self, text: &str) -> Ty {
+        match Template::parse(text) {
+            Ok(template) => match template.whole() {
+                Some(whole) if whole.root() == "outputs" => self
+                    .action
+                    .outputs
+                    .lookup(&whole.path[1..])
+                    .cloned()
+                    .unwrap_or_default(),
+                Some(_) => Ty::Any,
+                None => Ty::String,
+            },
+            Err(_) => Ty::Any,
+        }
+    }
+}
+
+/// The type of `run`.
+pub fn run_ty() -> Ty {
+    object(
+        RUN_FIELDS
+            .into_iter()
+            .map(|(name, ty)| (name.to_owned(), ty)),
+    )
+}
+
+fn object(fields: impl Iterator<Item = (String, Ty)>) -> Ty {
+    Ty::Object(ObjectTy {
+        fields: fields.collect(),
+        required: Vec::new(),
+        open: false,
+    })
+}
