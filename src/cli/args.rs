@@ -111,7 +111,9 @@ pub enum Command {
     Show(ShowArgs),
 
     /// Check runbooks, environments and the policy without running anything
-    #[command(after_help = "Example:\n  runbook check\n  runbook check service-restart --env local")]
+    #[command(
+        after_help = "Example:\n  runbook check\n  runbook check service-restart --env local"
+    )]
     Check(CheckArgs),
 
     /// Show what would run, resolved, with its digest

@@ -5,10 +5,10 @@ use std::io;
 use serde_json::json;
 
 use super::exit::ExitStatus;
-use crate::base::{Diagnostic, ErrorChain, Value};
-use crate::report::{diagnostics_json, diagnostics_summary};
 use crate::audit::AuditError;
+use crate::base::{Diagnostic, ErrorChain, Value};
 use crate::engine::EngineError;
+use crate::report::{diagnostics_json, diagnostics_summary};
 use crate::settings::SettingsError;
 use crate::store::{FindRunError, StoreError};
 

@@ -49,8 +49,10 @@ impl Record {
     pub(super) fn open_to_read(settings: &Settings) -> Result<Self, CliError> {
         let layout = layout(settings)?;
         if !layout.state_db().exists() {
-            return Err(CliError::new(ErrorKind::Usage, "no run has been recorded yet")
-                .next("runbook exec RUNBOOK"));
+            return Err(
+                CliError::new(ErrorKind::Usage, "no run has been recorded yet")
+                    .next("runbook exec RUNBOOK"),
+            );
         }
         let store = SqliteStore::open_read_only(layout.root())?;
         Ok(Self::over(settings, layout, Arc::new(store)))
@@ -155,11 +157,6 @@ impl Recorder {
             parts,
             audit,
         })
-    }
-
-    /// What the engine is made of.
-    pub(super) fn parts(&self) -> &EngineParts {
-        &self.parts
     }
 
     /// An engine on this record.

@@ -278,7 +278,8 @@ impl Questions {
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
-        let text = format!("\n  {safe}\n  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
+        let text =
+            format!("\n  {safe}\n  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
         self.lines.get_or_insert_with(read_lines);
         Some(text)
     }
@@ -317,8 +318,14 @@ mod tests {
     fn answers_are_yes_or_no_with_a_comment() {
         for (line, expected) in [
             ("y\n", Some((Vote::Approve, None))),
-            (" YES  looks good \n", Some((Vote::Approve, Some("looks good".to_owned())))),
-            ("no not now", Some((Vote::Reject, Some("not now".to_owned())))),
+            (
+                " YES  looks good \n",
+                Some((Vote::Approve, Some("looks good".to_owned()))),
+            ),
+            (
+                "no not now",
+                Some((Vote::Reject, Some("not now".to_owned()))),
+            ),
             ("", None),
             ("yesterday", None),
         ] {
@@ -336,7 +343,12 @@ mod tests {
         assert!(text.contains("approve `a`") && !text.contains('\u{1b}'));
         assert_eq!(questions.text(), None);
         assert!(questions.settled(&id("a")), "b is next");
-        assert!(questions.text().expect("a question").contains("approve `b`"));
+        assert!(
+            questions
+                .text()
+                .expect("a question")
+                .contains("approve `b`")
+        );
         assert_eq!(questions.take(), Some(id("b")));
         assert!(!questions.is_asking());
     }

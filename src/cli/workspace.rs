@@ -12,9 +12,7 @@ use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
 use crate::check::{CheckedRunbook, check, check_environment};
 use crate::handler::HandlerRegistry;
 use crate::handlers::builtin_registry;
-use crate::language::{
-    Limits, decode_environment, decode_runbook, parse_yaml, source_from_bytes,
-};
+use crate::language::{Limits, decode_environment, decode_runbook, parse_yaml, source_from_bytes};
 use crate::model::{ActionCatalog, Environment, Runbook};
 use crate::plan::{Given, Plan, build};
 use crate::report::diagnostics_text;
@@ -189,9 +187,11 @@ impl Workspace {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
             Err(error) => {
-                return Err(CliError::new(ErrorKind::Invalid, format!("cannot read {shown}"))
-                    .because(&error)
-                    .next(format!("ls -la {shown}")));
+                return Err(
+                    CliError::new(ErrorKind::Invalid, format!("cannot read {shown}"))
+                        .because(&error)
+                        .next(format!("ls -la {shown}")),
+                );
             }
         };
         match source_from_bytes(&shown, bytes, &Limits::default()) {

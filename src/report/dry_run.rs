@@ -58,12 +58,18 @@ fn words(verdict: &DryRunVerdict, style: Style) -> (Symbol, Paint, &'static str,
         DryRunVerdict::Would(Preview::Predicted(text)) => {
             (Symbol::Step, Paint::Care, "would probably do", text.clone())
         }
-        DryRunVerdict::Would(Preview::Unknown(text)) => {
-            (Symbol::Care, Paint::Care, "unknown before the run", text.clone())
-        }
-        DryRunVerdict::Gate(message) => {
-            (Symbol::Gate, Paint::Care, "would wait for approval", message.clone())
-        }
+        DryRunVerdict::Would(Preview::Unknown(text)) => (
+            Symbol::Care,
+            Paint::Care,
+            "unknown before the run",
+            text.clone(),
+        ),
+        DryRunVerdict::Gate(message) => (
+            Symbol::Gate,
+            Paint::Care,
+            "would wait for approval",
+            message.clone(),
+        ),
         DryRunVerdict::Skipped(condition) => (
             Symbol::Skipped,
             Paint::Dim,
@@ -116,8 +122,12 @@ mod tests {
                 outputs: json!({ "running": true }),
                 holds: false,
             }),
-            found(DryRunVerdict::Would(Preview::Exact("kill -TERM 7".to_owned()))),
-            found(DryRunVerdict::Would(Preview::Unknown("needs `before`".to_owned()))),
+            found(DryRunVerdict::Would(Preview::Exact(
+                "kill -TERM 7".to_owned(),
+            ))),
+            found(DryRunVerdict::Would(Preview::Unknown(
+                "needs `before`".to_owned(),
+            ))),
             found(DryRunVerdict::Gate("go on?".to_owned())),
             found(DryRunVerdict::Skipped("1 > 2".to_owned())),
         ];

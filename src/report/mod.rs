@@ -45,4 +45,5 @@ pub use tables::{
     status_json, status_text,
 };
 pub use terminal::{RunView, ViewOptions};
+pub use text::safe_text;
 pub use timeline::{CancelRow, Finish, Origin, Timeline};

@@ -52,6 +52,11 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Text of foreign origin made safe for a terminal: control characters are shown, not obeyed.
+pub fn safe_text(text: &str) -> Cow<'_, str> {
+    visible(text)
+}
+
 /// The text on one line, safe, and of bounded length: line ends are shown, tabs become a space.
 pub(crate) fn one_line(text: &str, style: Style) -> String {
     let mut out = String::with_capacity(text.len().min(LONGEST));

@@ -1,7 +1,8 @@
 //! From the parsed command to its file.
 
 use super::{
-    actions, audit, check, completions, exec, explain, init, logs, plan, repository, runs, schema, version, vote,
+    actions, audit, check, completions, exec, explain, init, logs, plan, repository, runs, schema,
+    version, vote,
 };
 use crate::cli::args::Command;
 use crate::cli::context::Context;

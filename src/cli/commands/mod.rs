@@ -1,8 +1,19 @@
-//! One file per command.
+//! One file per command or family of commands.
 
+mod actions;
+mod audit;
+mod check;
 mod completions;
 mod dispatch;
+mod exec;
+mod explain;
 mod init;
+mod logs;
+mod plan;
+mod repository;
+mod runs;
+mod schema;
 mod version;
+mod vote;
 
 pub(super) use dispatch::dispatch;

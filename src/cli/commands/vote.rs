@@ -42,7 +42,9 @@ pub(super) fn vote(context: &Context, args: &VoteArgs, vote: Vote) -> Result<Exi
         run.runbook, places.prefix
     ))?;
     if driven {
-        context.out.note("the process that drives the run goes on now");
+        context
+            .out
+            .note("the process that drives the run goes on now");
     } else {
         context.out.note(format_args!(
             "no process drives the run; let it go on with: runbook resume {}",
@@ -92,7 +94,10 @@ fn unfinished(record: &Record, text: &str) -> Result<(RunRecord, Places), CliErr
     match run.outcome {
         Some(outcome) => Err(CliError::new(
             ErrorKind::Usage,
-            format!("run {} of {} is over: {outcome}", places.prefix, run.runbook),
+            format!(
+                "run {} of {} is over: {outcome}",
+                places.prefix, run.runbook
+            ),
         )
         .next(format!("runbook status {}", places.prefix))),
         None => Ok((run, places)),
@@ -144,12 +149,7 @@ fn open_gate(
     }
 }
 
-fn ask(
-    context: &Context,
-    record: &Record,
-    run: RunId,
-    kind: RequestKind,
-) -> Result<(), CliError> {
+fn ask(context: &Context, record: &Record, run: RunId, kind: RequestKind) -> Result<(), CliError> {
     let actor = context.settings.actor.clone();
     let asked = record
         .store

@@ -1,0 +1,37 @@
+//! `runbook plan` and `runbook graph`
+
+use crate::cli::args::{GraphArgs, GraphFormat, PlanArgs};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::ExitStatus;
+use crate::cli::workspace::Workspace;
+use crate::report::{graph_dot, graph_mermaid, graph_svg, graph_text, plan_text};
+
+pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitStatus, CliError> {
+    let workspace = Workspace::open(context)?;
+    let plan = workspace.plan(context, &args.runbook, &args.params)?.plan;
+    if context.out.is_json() {
+        // Canonical, so that two plans can be compared byte by byte.
+        context.out.line(plan.canonical_json())?;
+    } else {
+        let text = plan_text(&plan, &plan.digest(), context.style());
+        context.out.raw(text.as_bytes())?;
+    }
+    Ok(ExitStatus::SUCCEEDED)
+}
+
+pub(super) fn graph(context: &Context, args: &GraphArgs) -> Result<ExitStatus, CliError> {
+    let workspace = Workspace::open(context)?;
+    let plan = workspace.plan(context, &args.runbook, &args.params)?.plan;
+    let text = match args.format {
+        GraphFormat::Unicode => graph_text(&plan, context.style()),
+        GraphFormat::Dot => graph_dot(&plan),
+        GraphFormat::Mermaid => graph_mermaid(&plan),
+        GraphFormat::Svg => graph_svg(&plan),
+    };
+    context.out.raw(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        context.out.raw(b"\n")?;
+    }
+    Ok(ExitStatus::SUCCEEDED)
+}

@@ -1,0 +1,57 @@
+//! `runbook schema`
+
+use std::path::Path;
+
+use crate::base::Value;
+use crate::cli::args::{SchemaArgs, SchemaKind};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, ErrorKind};
+use crate::cli::exit::ExitStatus;
+use crate::cli::workspace::registry;
+use crate::language::{environment_schema, policy_schema, runbook_schema, schema_text};
+use crate::model::ActionCatalog;
+
+const KINDS: [(SchemaKind, &str); 3] = [
+    (SchemaKind::Runbook, "runbook.schema.json"),
+    (SchemaKind::Environment, "environment.schema.json"),
+    (SchemaKind::Policy, "policy.schema.json"),
+];
+
+pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, CliError> {
+    let catalog = registry()?.catalog();
+    if let Some(kind) = args.kind {
+        let text = schema_text(&schema(kind, &catalog));
+        context.out.raw(text.as_bytes())?;
+    }
+    if let Some(folder) = &args.write {
+        for (kind, name) in KINDS {
+            let path = folder.join(name);
+            write(&path, &schema_text(&schema(kind, &catalog)))?;
+            context.out.line(format_args!("wrote {}", path.display()))?;
+        }
+    }
+    Ok(ExitStatus::SUCCEEDED)
+}
+
+fn schema(kind: SchemaKind, catalog: &ActionCatalog) -> Value {
+    match kind {
+        SchemaKind::Runbook => runbook_schema(catalog),
+        SchemaKind::Environment => environment_schema(catalog),
+        SchemaKind::Policy => policy_schema(),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    let failed = |error: std::io::Error| {
+        CliError::new(
+            ErrorKind::Failed,
+            format!("cannot write {}", path.display()),
+        )
+        .because(&error)
+        .next(format!("ls -la {}", path.display()))
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    std::fs::write(path, text).map_err(failed)
+}
