@@ -323,3 +323,76 @@ fn templated_inside(schema: &Value) -> Value {
     });
     Value::Object(entries.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::corpus::catalog;
+    use super::*;
+
+    fn each_key(spec: &ObjectSpec, see: &mut impl FnMut(&ObjectSpec, &KeySpec)) {
+        for key in spec.present() {
+            see(spec, key);
+            let mut shape = &key.shape;
+            while let Shape::List(inner) | Shape::NonEmptyList(inner) | Shape::MapOf(_, inner) =
+                shape
+            {
+                shape = inner;
+            }
+            if let Shape::Object(inner) = shape {
+                each_key(inner, see);
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_and_default_fits_its_own_key() {
+        let catalog = ActionCatalog {
+            actions: Default::default(),
+            ..catalog()
+        };
+        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY] {
+            each_key(file, &mut |spec, key| {
+                let mut schema = property(key, &catalog);
+                schema["$defs"] = json!({ "inputs": {} });
+                let validator = jsonschema::validator_for(&schema).expect("a schema");
+                let values = [Some(key.example), key.default].into_iter().flatten();
+                for value in values {
+                    let example = literal(value);
+                    let problem = validator.validate(&example).err();
+                    // A service's other keys are for the provider to judge, not for the example.
+                    assert!(
+                        problem.is_none() || key.name == "services",
+                        "{}.{}: {value}: {problem:?}",
+                        spec.what,
+                        key.name
+                    );
+                }
+                assert!(
+                    !key.doc.is_empty(),
+                    "{}.{} has no words",
+                    spec.what,
+                    key.name
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn the_text_is_the_same_whatever_the_order_of_keys() {
+        let text = schema_text(&json!({ "b": [{ "d": 1, "c": 2 }], "a": 0 }));
+        assert_eq!(
+            text,
+            "{\n  \"a\": 0,\n  \"b\": [\n    {\n      \"c\": 2,\n      \"d\": 1\n    }\n  ]\n}\n"
+        );
+    }
+
+    #[test]
+    fn the_policy_schema_on_disk_is_current() {
+        let on_disk = include_str!("../../schemas/policy.json");
+        assert_eq!(
+            on_disk,
+            schema_text(&policy_schema()),
+            "write schemas/policy.json anew"
+        );
+    }
+}

@@ -14,6 +14,8 @@ pub(super) struct Fields {
     map: IndexMap<String, (Span, YamlValue)>,
     /// Where the object is written.
     pub(super) span: Span,
+    /// Where it begins: its first key, or itself when it is empty.
+    pub(super) head: Span,
 }
 
 /// A key with its value.
@@ -40,7 +42,13 @@ impl Fields {
             reader.wrong_type(&value, name, "a map", &format!("{name}: {example}"));
             return None;
         };
-        let fields = Self { spec, map, span };
+        let head = map.first().map_or(span, |(_, (span, _))| *span);
+        let fields = Self {
+            spec,
+            map,
+            span,
+            head,
+        };
         fields.report_unknown(reader);
         fields.report_missing(reader);
         Some(fields)
@@ -85,17 +93,12 @@ impl Fields {
                 reader.error(
                     codes::MISSING_KEY,
                     format!("{} needs the key `{}`", self.spec.what, key.name),
-                    self.head(),
+                    self.head,
                     "the key is missing here",
                     &format!("add e.g. `{}: {}`: {}", key.name, key.example, key.doc),
                 );
             }
         }
-    }
-
-    /// Where the object begins: its first key, or itself when it is empty.
-    pub(super) fn head(&self) -> Span {
-        self.map.first().map_or(self.span, |(_, (span, _))| *span)
     }
 
     /// Takes a key out.

@@ -373,7 +373,7 @@ fn check_spans(tree: &YamlValue, source: &SourceFile) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
 
     #[test]
     fn yaml_like_text_is_always_answered(text in yaml_like()) {
