@@ -3,10 +3,13 @@
 mod cel_value;
 pub mod codes;
 mod condition;
+#[cfg(test)]
+mod corpus;
 mod decode;
 mod escape;
 mod params;
 mod render;
+mod schema;
 mod scope;
 mod syntax;
 mod template;
@@ -15,6 +18,7 @@ mod yaml;
 pub use condition::{Condition, Gives, MAX_CONDITION_BYTES};
 pub use decode::{decode_environment, decode_policy, decode_runbook};
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
+pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
 pub use scope::{ExprError, ROOTS, Reference, Scope};
 pub use template::{MAX_TEMPLATE_BYTES, Template, escape_for};
 pub use yaml::{Limits, parse_yaml, source_from_bytes};

@@ -461,6 +461,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn the_canonical_form_is_stable(text in "[0-9a-z.,=:{}\\[\\]\" -]{0,20}") {
             for ty in [Ty::Duration, Ty::Size, Ty::Timestamp, Ty::Float, Ty::Any, Ty::List(Box::new(Ty::Int))] {

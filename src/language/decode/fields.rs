@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::keys::{KeySpec, ObjectSpec, Presence};
+use super::keys::{KeySpec, ObjectSpec, Presence, Shape};
 use super::reader::Reader;
 use crate::base::{Diagnostic, Span, did_you_mean};
 use crate::language::codes;
@@ -14,6 +14,8 @@ pub(super) struct Fields {
     map: IndexMap<String, (Span, YamlValue)>,
     /// Where the object is written.
     pub(super) span: Span,
+    /// Where it begins: its first key, or itself when it is empty.
+    pub(super) head: Span,
 }
 
 /// A key with its value.
@@ -40,7 +42,13 @@ impl Fields {
             reader.wrong_type(&value, name, "a map", &format!("{name}: {example}"));
             return None;
         };
-        let fields = Self { spec, map, span };
+        let head = map.first().map_or(span, |(_, (span, _))| *span);
+        let fields = Self {
+            spec,
+            map,
+            span,
+            head,
+        };
         fields.report_unknown(reader);
         fields.report_missing(reader);
         Some(fields)
@@ -79,21 +87,18 @@ impl Fields {
 
     fn report_missing(&self, reader: &mut Reader<'_>) {
         for key in self.spec.present() {
-            if key.presence == Presence::Required && !self.map.contains_key(key.name) {
+            // A missing format line has its own words, said before.
+            let judged = key.presence == Presence::Required && !matches!(key.shape, Shape::Format);
+            if judged && !self.map.contains_key(key.name) {
                 reader.error(
                     codes::MISSING_KEY,
                     format!("{} needs the key `{}`", self.spec.what, key.name),
-                    self.head(),
+                    self.head,
                     "the key is missing here",
                     &format!("add e.g. `{}: {}`: {}", key.name, key.example, key.doc),
                 );
             }
         }
-    }
-
-    /// Where the object begins: its first key, or itself when it is empty.
-    pub(super) fn head(&self) -> Span {
-        self.map.first().map_or(self.span, |(_, (span, _))| *span)
     }
 
     /// Takes a key out.

@@ -15,8 +15,8 @@ mod step;
 
 pub use environment::decode_environment;
 pub(super) use keys::{
-    CONNECTION, ENVIRONMENT, FINALLY_STEP, KeySpec, ObjectSpec, PARAM, POLICY, RUNBOOK, SERVICE,
-    STEP, Shape,
+    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,
+    failure_names,
 };
 pub use policy::decode_policy;
 pub use runbook::decode_runbook;

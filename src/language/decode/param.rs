@@ -44,8 +44,12 @@ fn read_param(
     let ty = read_type(r, f);
     let default = f.take("default").map(|field| field.value);
     let description = r.text(f.take("description"));
-    if let Some(ty) = &ty {
-        refuse_foreign_keys(r, f, ty);
+    match &ty {
+        Some(ty) => refuse_foreign_keys(r, f, ty),
+        // Whether these belong here depends on the type, and that is already reported.
+        None => ["values", "items"]
+            .into_iter()
+            .for_each(|key| drop(f.take(key))),
     }
     let pattern = r.text(f.take("pattern"));
     let pattern = pattern.filter(|pattern| pattern_compiles(r, pattern));
@@ -125,7 +129,7 @@ fn need(r: &mut Reader<'_>, f: &Fields, ty: &str, key: &str) {
         r.error(
             codes::MISSING_KEY,
             format!("`type: {ty}` needs the key `{key}`"),
-            f.head(),
+            f.head,
             "the key is missing here",
             &format!("add e.g. `{key}: {}`", spec.example),
         );

@@ -143,7 +143,7 @@ fn report_duplicate(r: &mut Reader<'_>, id: &Spanned<StepId>, seen: &mut Seen) {
 }
 
 fn read_action(r: &mut Reader<'_>, f: &mut Fields) -> Option<Action> {
-    let head = f.head();
+    let head = f.head;
     let uses = r.text(f.take("uses"));
     let with = match f.take("with") {
         None => Some(YamlValue {
@@ -276,7 +276,7 @@ fn read_irreversible(r: &mut Reader<'_>, f: &mut Fields) -> Option<Rollback> {
         r.error(
             codes::MISSING_KEY,
             "`irreversible` needs the key `reason`",
-            f.head(),
+            f.head,
             "the key is missing here",
             "add e.g. `reason: mail cannot be called back`: people read it before they approve",
         );
@@ -296,7 +296,7 @@ fn read_undo(r: &mut Reader<'_>, f: &mut Fields) -> Option<Rollback> {
         r.error(
             codes::MISSING_KEY,
             "`rollback` needs the key `uses`",
-            f.head(),
+            f.head,
             "the key is missing here",
             "add e.g. `uses: service.start`, or write `{ irreversible: true, reason: ... }`",
         );

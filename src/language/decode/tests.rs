@@ -1,6 +1,6 @@
-use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::{decode_environment, decode_policy, decode_runbook};
@@ -165,4 +165,336 @@ fn a_whole_runbook_is_read() {
     assert_eq!(book.finally[0].when.as_ref().expect("when").value, "true");
     let span = restart.span;
     assert_eq!(&book.source.text[span.start..span.end()], "id: restart");
+}
+
+fn with_step(keys: &str) -> String {
+    format!("runbook: v1\nname: a\nsteps:\n  - id: a\n    uses: wait\n{keys}")
+}
+
+/// The one finding of a runbook whose step has these lines.
+#[track_caller]
+fn finding(keys: &str) -> (Diagnostic, String, String) {
+    let (_, mut diags) = runbook(&with_step(keys));
+    assert_eq!(diags.len(), 1, "{diags:#?}");
+    let diag = diags.remove(0);
+    let label = &diag.labels[0];
+    let place = label.source.text[label.span.start..label.span.end()].to_owned();
+    let help = diag.help.clone().unwrap_or_default();
+    (diag, place, help)
+}
+
+#[test]
+fn a_finding_says_what_where_and_what_to_do() {
+    for (keys, code, message, place, help) in [
+        (
+            "    time_out: 5s\n",
+            codes::UNKNOWN_KEY,
+            "a step has no key `time_out`",
+            "time_out",
+            "did you mean `timeout`? Permitted here: id, name, uses, with, needs",
+        ),
+        (
+            "    replicas: 3\n",
+            codes::UNKNOWN_KEY,
+            "a step has no key `replicas`",
+            "replicas",
+            "permitted here: id",
+        ),
+        (
+            "    for_each: [a]\n",
+            codes::NOT_YET,
+            "`for_each` in a step is not supported yet",
+            "for_each",
+            "take it out",
+        ),
+        (
+            "    timeout: 30\n",
+            codes::WRONG_TYPE,
+            "`timeout` wants a duration, found the number `30`",
+            "30",
+            "write the unit: `30s` or `30m`",
+        ),
+        (
+            "    timeout: 5 minutes\n",
+            codes::BAD_VALUE,
+            "`timeout` is no duration",
+            "5 minutes",
+            "write e.g. `timeout: 2m`",
+        ),
+        (
+            "    name: 2024\n",
+            codes::WRONG_TYPE,
+            "`name` wants text, found the number `2024`",
+            "2024",
+            "`name: \"2024\"`",
+        ),
+        (
+            "    template: no\n",
+            codes::WRONG_TYPE,
+            "`template` wants a boolean, found the text \"no\"",
+            "no",
+            "write `true` or `false`",
+        ),
+        (
+            "    on_failure: contniue\n",
+            codes::BAD_VALUE,
+            "`on_failure` cannot be `contniue`",
+            "contniue",
+            "did you mean `continue`? Permitted: stop, rollback, continue",
+        ),
+        (
+            "    retry: 3\n",
+            codes::WRONG_TYPE,
+            "`retry` wants a map, found the number `3`",
+            "3",
+            "`retry: { attempts: 3, delay: 2s }`",
+        ),
+        (
+            "    retry: { attempts: 2, on: [timeuot] }\n",
+            codes::BAD_VALUE,
+            "`on` cannot be `timeuot`",
+            "timeuot",
+            "did you mean `timeout`?",
+        ),
+        (
+            "    needs: b\n",
+            codes::WRONG_TYPE,
+            "`needs` wants a list of step ids, found the text \"b\"",
+            "b",
+            "`needs: [b]`",
+        ),
+        (
+            "    needs: [check-health]\n",
+            codes::BAD_NAME,
+            "`check-health` cannot be a step id: a hyphen would be a minus",
+            "check-health",
+            "write e.g. `check_health`",
+        ),
+        (
+            "    every: 1s\n",
+            codes::KEY_CONFLICT,
+            "`every` has no meaning without `until`",
+            "every",
+            "add `until:`",
+        ),
+        (
+            "    retry: { delay: 1s }\n",
+            codes::MISSING_KEY,
+            "`retry` needs the key `attempts`",
+            "delay",
+            "add e.g. `attempts: 3`",
+        ),
+        (
+            "    rollback:\n      irreversible: true\n",
+            codes::MISSING_KEY,
+            "`irreversible` needs the key `reason`",
+            "irreversible",
+            "people read it before they approve",
+        ),
+        (
+            "    with:\n      - a\n      - b\n",
+            codes::WRONG_TYPE,
+            "`with` wants a map, found a list",
+            "- a",
+            "`with: { service: api }`",
+        ),
+    ] {
+        let (diag, found, found_help) = finding(keys);
+        assert_eq!(diag.code, code, "{keys}");
+        assert!(diag.message.contains(message), "{keys}: {}", diag.message);
+        assert_eq!(found, place, "{keys}");
+        assert!(found_help.contains(help), "{keys}: {found_help}");
+    }
+}
+
+#[test]
+fn two_steps_with_one_id_are_shown_at_both_places() {
+    let text = "runbook: v1\nname: a\nsteps:\n  - { id: x, uses: a }\n  - { id: y, uses: a }\nfinally:\n  - { id: x, uses: a }\n";
+    let (_, diags) = runbook(text);
+    let [diag] = &diags[..] else {
+        panic!("one finding: {diags:#?}");
+    };
+    assert_eq!(diag.code, codes::DUPLICATE_STEP);
+    let lines: Vec<usize> = diag
+        .labels
+        .iter()
+        .map(|label| label.source.line_column(label.span.start).0)
+        .collect();
+    assert_eq!(lines, [7, 4]);
+}
+
+#[test]
+fn a_runbook_with_small_mistakes_can_still_be_checked() {
+    for keys in [
+        "    time_out: 5s\n",
+        "    timeout: 5\n",
+        "    secrets: [a]\n",
+    ] {
+        let (book, diags) = runbook(&with_step(keys));
+        assert_eq!(diags.len(), 1, "{keys}");
+        assert_eq!(book.expect("a runbook").steps.len(), 1, "{keys}");
+    }
+    // Without these, references to them would look wrong although they are not.
+    for keys in [
+        "    needs: a\n",
+        "    outputs: { a-b: c }\n",
+        "    with: 5\n",
+    ] {
+        assert!(runbook(&with_step(keys)).0.is_none(), "{keys}");
+    }
+}
+
+#[test]
+fn the_first_line_is_judged_first() {
+    let first = |text: &str| {
+        let (_, diags) = runbook(text);
+        (
+            diags[0].code,
+            diags[0].message.clone(),
+            diags[0].help.clone().unwrap_or_default(),
+        )
+    };
+    let (code, message, help) = first("environment: v1\nname: a\n");
+    assert_eq!(code, codes::WRONG_KIND);
+    assert!(message.contains("`environment:`"), "{message}");
+    assert!(help.contains("runbooks/environments/"), "{help}");
+    let (code, message, help) = first("runbook: v2\nname: a\n");
+    assert_eq!(code, codes::FORMAT_VERSION);
+    assert!(message.contains("newer than this program"), "{message}");
+    assert!(help.contains("runbook version"), "{help}");
+    assert_eq!(first("").1, "the file is empty");
+    assert_eq!(first("a: b\nc: d\n").0, codes::FORMAT_LINE);
+    assert_eq!(
+        runbook("a: b\nc: d\n").1.len(),
+        1,
+        "an unrelated file gets one error"
+    );
+}
+
+#[test]
+fn the_name_is_the_name_of_the_file() {
+    let (book, diags) = runbook("runbook: v1\nname: b\nsteps:\n  - { id: x, uses: a }\n");
+    assert!(book.is_some());
+    assert_eq!(diags[0].code, codes::NAME_NOT_FILE);
+    assert_eq!(
+        diags[0].message,
+        "the name is `b`, but the file is `runbooks/a.yaml`"
+    );
+}
+
+#[test]
+fn an_environment_is_read() {
+    let (read, diags) = environment(
+        "environment: v1\nname: a\nprotected: true\nvars: { region: eu, n: [1] }\nservices:\n  \
+         stock-api: { provider: process, command: [api, -v], port: 0 }\nconnections:\n  \
+         cache: { kind: redis, url: here }\n",
+    );
+    assert_eq!(diags, []);
+    let read = read.expect("an environment");
+    assert!(read.protected);
+    assert_eq!(read.vars["n"].to_json(), json!([1]));
+    let service = &read.services["stock-api"];
+    assert_eq!(service.provider.value, "process");
+    assert_eq!(
+        service.config.to_json(),
+        json!({"command": ["api", "-v"], "port": 0})
+    );
+    let span = service.name_span;
+    assert_eq!(&read.source.text[span.start..span.end()], "stock-api");
+    assert_eq!(read.connections["cache"].kind.value, "redis");
+}
+
+#[test]
+fn a_policy_is_read() {
+    let (read, diags) = policy(
+        "policy: v1\npeople:\n  ada: { name: Ada, ssh_keys: [k1, k2] }\nroles:\n  lead: { members: [ada] }\n\
+         risk:\n  high: { role: lead, quorum: 2 }\n  low: { role: lead }\n",
+    );
+    assert_eq!(diags, []);
+    let read = read.expect("a policy");
+    assert_eq!(read.people["ada"].ssh_keys.len(), 2);
+    assert_eq!(read.roles["lead"].members[0].value, "ada");
+    let rules: Vec<_> = read
+        .risk
+        .iter()
+        .map(|(risk, rule)| (risk.value, rule.quorum))
+        .collect();
+    assert_eq!(rules, [(Risk::Low, 1), (Risk::High, 2)]);
+}
+
+#[test]
+fn hostile_files_get_one_error() {
+    for (text, code) in [
+        ("{a: ".repeat(100_000), codes::TOO_DEEP),
+        ("- ".repeat(100_000), codes::TOO_DEEP),
+        (
+            format!("runbook: v1\nname: {}", "a".repeat(10_000_000)),
+            codes::TOO_LARGE,
+        ),
+        (
+            "runbook: v1\nname: a\0\n".to_owned(),
+            codes::FORBIDDEN_CHARACTER,
+        ),
+        (with_step("\twith: {}\n"), codes::TAB_INDENT),
+        (with_step("    uses: wait\n"), codes::DUPLICATE_KEY),
+    ] {
+        let (_, diags) = runbook(&text);
+        let found: Vec<Code> = diags.iter().map(|diag| diag.code).collect();
+        assert_eq!(found, [code]);
+    }
+}
+
+#[test]
+fn ten_thousand_steps_are_read() {
+    let mut text = "runbook: v1\nname: a\nsteps:\n".to_owned();
+    for n in 0..10_000 {
+        text += &format!(
+            "  - id: s{n}\n    uses: service.restart\n    with: {{ service: api, grace: \"{{{{ params.g }}}}\" }}\n"
+        );
+    }
+    let (book, diags) = runbook(&text);
+    assert_eq!(diags, []);
+    assert_eq!(book.expect("a runbook").steps.len(), 10_000);
+}
+
+/// A valid file with some of its characters cut, doubled or replaced.
+fn mutated() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "", "\n", "  ", ": ", "- ", "{", "}", "[", "]", "\"", "&a ", "*a", "1", "ü", "~", "\t", ",",
+    ]);
+    prop::collection::vec((0..FULL.len(), 0usize..12, pieces), 1..6).prop_map(|edits| {
+        let mut text = FULL.to_owned();
+        for (at, cut, piece) in edits {
+            let edge = |at: usize| {
+                (0..=at.min(text.len()))
+                    .rev()
+                    .find(|i| text.is_char_boundary(*i))
+            };
+            let (from, to) = (edge(at).unwrap_or(0), edge(at + cut).unwrap_or(0));
+            text.replace_range(from..to.max(from), piece);
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+    #[test]
+    fn mutated_files_are_always_answered(text in mutated()) {
+        for (read, diags) in [
+            { let (r, d) = runbook(&text); (r.is_some(), d) },
+            { let (r, d) = environment(&text); (r.is_some(), d) },
+            { let (r, d) = policy(&text); (r.is_some(), d) },
+        ] {
+            prop_assert!(read || !diags.is_empty());
+            for diag in &diags {
+                prop_assert!(!diag.labels.is_empty() && diag.help.is_some(), "{:?}", diag);
+                for label in &diag.labels {
+                    let range = label.span.start..label.span.end();
+                    prop_assert!(label.source.text.get(range).is_some());
+                }
+            }
+        }
+    }
 }

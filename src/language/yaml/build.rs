@@ -9,8 +9,11 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
 
 use super::limits::Limits;
 use super::position::Positions;
-use super::scalar::{NumberProblem, exact_span, resolve_plain, text_node};
-use super::syntax::{check_characters, syntax_error, tab_error, too_deep};
+use super::problems::{
+    duplicate_key, first_line, number_problem, read_key, refuse_tab, tag_problem, too_many,
+};
+use super::scalar::{exact_span, resolve_plain, text_node};
+use super::syntax::{check_characters, syntax_error, too_deep};
 use crate::base::{Diagnostic, Diagnostics, SourceFile, Span, Value};
 use crate::language::codes;
 use crate::model::{YamlValue, YamlValueKind};
@@ -32,10 +35,12 @@ pub fn parse_yaml(
             limits,
             diags,
             positions: Positions::new(&source.text),
+            soft: 0,
             stack: Vec::new(),
             anchors: HashMap::new(),
             nodes: 0,
             copied_bytes: 0,
+            copied_nodes: 0,
             root: None,
         };
         builder.run()?;
@@ -117,6 +122,9 @@ struct Builder<'a> {
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
     copied_bytes: usize,
+    copied_nodes: usize,
+    /// How many mistakes were found that let the reading go on.
+    soft: usize,
     root: Option<YamlValue>,
 }
 
@@ -150,11 +158,11 @@ impl Builder<'_> {
     fn event(&mut self, event: Event<'_>, marks: Marks) -> Result<(), Fatal> {
         match event {
             Event::SequenceStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), marks);
+                self.refuse_tag(tag.as_deref(), marks)?;
                 self.open(anchor, marks, Body::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), marks);
+                self.refuse_tag(tag.as_deref(), marks)?;
                 let body = Body::Map {
                     entries: IndexMap::new(),
                     key: PendingKey::Expected,
@@ -163,7 +171,7 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(marks),
             Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), marks);
+                self.refuse_tag(tag.as_deref(), marks)?;
                 let value = self.scalar(text.into_owned(), style, marks)?;
                 self.finish(value, anchor, style == ScalarStyle::Plain)
             }
@@ -183,17 +191,20 @@ impl Builder<'_> {
         )
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, marks: Marks) {
-        let Some(tag) = tag else { return };
+    fn refuse_tag(&mut self, tag: Option<&Tag>, marks: Marks) -> Result<(), Fatal> {
+        let Some(tag) = tag else { return Ok(()) };
         let span = first_line(&self.source.text, self.span(marks));
-        self.diags.push(
-            Diagnostic::error(
-                codes::TAG,
-                format!("the YAML tag `{tag}` is not part of the language"),
-            )
-            .at(self.source, span, "this value has a tag")
-            .help("delete the tag; quote a value to make it text; a text that starts with `!` must be quoted"),
-        );
+        self.soft(tag_problem(self.source, &tag.to_string(), span))
+    }
+
+    /// Notes a mistake and goes on, but not for ever.
+    fn soft(&mut self, problem: Diagnostic) -> Result<(), Fatal> {
+        self.soft += 1;
+        if self.soft >= Diagnostics::MAX {
+            return Err(problem.into());
+        }
+        self.diags.push(problem);
+        Ok(())
     }
 
     fn open(&mut self, anchor: usize, marks: Marks, body: Body) -> Result<(), Fatal> {
@@ -268,8 +279,7 @@ impl Builder<'_> {
         let kind = match (style, resolve_plain(&text)) {
             (ScalarStyle::Plain, Ok(Some(value))) => YamlValueKind::Literal(value),
             (ScalarStyle::Plain, Err(problem)) => {
-                self.diags
-                    .push(number_problem(source, &text, span, problem));
+                self.soft(number_problem(source, &text, span, problem))?;
                 YamlValueKind::Literal(Value::Null)
             }
             _ => text_node(&source.text, text, style, span),
@@ -360,8 +370,7 @@ impl Builder<'_> {
                 Entry::Occupied(slot) => duplicate_key(self.source, slot.key(), slot.get().0, span),
             },
         };
-        self.diags.push(problem);
-        Ok(())
+        self.soft(problem)
     }
 
     fn count(&mut self, nodes: usize, at: Span) -> Result<(), Fatal> {
@@ -369,129 +378,27 @@ impl Builder<'_> {
         if self.nodes <= self.limits.nodes {
             return Ok(());
         }
-        Err(Diagnostic::error(
-            codes::TOO_MANY_VALUES,
-            format!("the file holds more than {} values", self.limits.nodes),
-        )
-        .at(
-            self.source,
-            first_line(&self.source.text, at),
-            "the limit is reached here",
-        )
-        .help("split the file; each alias counts as a copy of all that it refers to")
-        .into())
+        let message = format!("the file holds more than {} values", self.limits.nodes);
+        Err(too_many(self.source, message, at, "split the file").into())
     }
 
     fn count_copy(&mut self, nodes: usize, bytes: usize, at: Span) -> Result<(), Fatal> {
+        self.copied_nodes += nodes;
         self.copied_bytes += bytes;
-        if self.copied_bytes > self.limits.copied_bytes {
-            return Err(Diagnostic::error(
-                codes::TOO_MANY_VALUES,
-                format!(
-                    "aliases copy more than {} bytes of text",
-                    self.limits.copied_bytes
-                ),
-            )
-            .at(
-                self.source,
-                first_line(&self.source.text, at),
-                "the limit is reached here",
-            )
-            .help("use fewer aliases")
-            .into());
-        }
-        self.count(nodes, at)
+        let Limits {
+            copied_nodes,
+            copied_bytes,
+            ..
+        } = *self.limits;
+        let message = if self.copied_nodes > copied_nodes {
+            format!("anchors and aliases copy more than {copied_nodes} values")
+        } else if self.copied_bytes > copied_bytes {
+            format!("anchors and aliases copy more than {copied_bytes} bytes of text")
+        } else {
+            return self.count(nodes, at);
+        };
+        Err(too_many(self.source, message, at, "use fewer anchors and aliases").into())
     }
-}
-
-/// The parser lets tabs pass where the outermost block begins.
-fn refuse_tab(source: &Arc<SourceFile>, at: Span) -> Result<(), Fatal> {
-    let before = &source.text[..at.start];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let indent = &before[line_start..];
-    let marks_only = indent.chars().all(|c| matches!(c, ' ' | '\t' | '-' | '?'));
-    match indent.find(|c| c != ' ') {
-        Some(tab) if marks_only && indent[tab..].starts_with('\t') => {
-            Err(tab_error(source, line_start + tab).into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn read_key(
-    source: &Arc<SourceFile>,
-    value: YamlValue,
-    plain: bool,
-) -> Result<(String, Span), Fatal> {
-    let span = first_line(&source.text, value.span);
-    let found = match value.kind {
-        YamlValueKind::Text { text, .. } if plain && text == "<<" => {
-            return Err(Diagnostic::error(
-                codes::MERGE_KEY,
-                "the merge key `<<` is not part of the language",
-            )
-            .at(source, span, "merge key")
-            .help("write the keys out, or use an alias for the whole value")
-            .into());
-        }
-        YamlValueKind::Text { text, .. } => return Ok((text, value.span)),
-        YamlValueKind::Literal(literal) => format!("`{literal}`"),
-        YamlValueKind::List(_) => "a list".to_owned(),
-        YamlValueKind::Map(_) => "a map".to_owned(),
-    };
-    let before = &source.text[..span.start.min(source.text.len())];
-    let template = source.text[before.len()..].starts_with('{') && before.ends_with('{');
-    let help = if template {
-        "a text that starts with `{{` must be quoted: \"{{ params.x }}\"".to_owned()
-    } else {
-        "quote the key to make it text".to_owned()
-    };
-    Err(Diagnostic::error(
-        codes::KEY_NOT_TEXT,
-        format!("a key must be text, found {found}"),
-    )
-    .at(source, span, "this key")
-    .help(help)
-    .into())
-}
-
-fn duplicate_key(source: &Arc<SourceFile>, key: &str, first: Span, second: Span) -> Diagnostic {
-    Diagnostic::error(
-        codes::DUPLICATE_KEY,
-        format!("the key `{}` stands twice in one map", shorten(key)),
-    )
-    .at(source, second, "here again")
-    .at(source, first, "first here")
-    .help("delete one of the two")
-}
-
-fn number_problem(
-    source: &Arc<SourceFile>,
-    text: &str,
-    span: Span,
-    problem: NumberProblem,
-) -> Diagnostic {
-    let shown = shorten(text);
-    let (why, help) = match problem {
-        NumberProblem::TooLarge => (
-            "does not fit into 64 bits",
-            format!("quote it to make it text: \"{shown}\""),
-        ),
-        NumberProblem::NotFinite => (
-            "is not a finite number",
-            format!("quote it to make it text: \"{shown}\""),
-        ),
-        NumberProblem::LeadingZero => (
-            "is ambiguous: some readers take a leading zero for octal",
-            format!(
-                "write \"{shown}\" for a text, or `0o{}` for octal",
-                shown.trim_start_matches(['0', '+', '-'])
-            ),
-        ),
-    };
-    Diagnostic::error(codes::BAD_NUMBER, format!("the number `{shown}` {why}"))
-        .at(source, span, "this number")
-        .help(help)
 }
 
 /// Values, bytes of text, and depth of a tree; its depth is bounded, so recursion is safe.
@@ -510,22 +417,4 @@ fn measure(value: &YamlValue) -> (usize, usize, usize) {
         }
     };
     (nodes, bytes, height + 1)
-}
-
-fn shorten(text: &str) -> String {
-    const MOST: usize = 60;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    text.chars().take(MOST).chain(['…']).collect()
-}
-
-/// A span cut at the end of its first line, so that a label underlines one line.
-pub(in crate::language) fn first_line(text: &str, span: Span) -> Span {
-    let inside = text.get(span.start..span.end()).unwrap_or_default();
-    let len = inside.find(['\n', '\r']).unwrap_or(inside.len());
-    Span {
-        start: span.start,
-        len,
-    }
 }

@@ -11,7 +11,9 @@ pub struct Limits {
     pub nodes: usize,
     /// Bytes of one text.
     pub scalar_bytes: usize,
-    /// Bytes of text that aliases may copy in all.
+    /// Values that anchors and aliases may copy in all.
+    pub copied_nodes: usize,
+    /// Bytes of text that anchors and aliases may copy in all.
     pub copied_bytes: usize,
 }
 
@@ -23,6 +25,7 @@ impl Default for Limits {
             depth: 64,
             nodes: 1_000_000,
             scalar_bytes: 1 << 20,
+            copied_nodes: 20_000,
             copied_bytes: 4 << 20,
         }
     }

@@ -3,12 +3,13 @@
 mod build;
 mod limits;
 mod position;
+mod problems;
 mod scalar;
 mod syntax;
 
-pub(in crate::language) use build::first_line;
 pub use build::parse_yaml;
 pub use limits::Limits;
+pub(in crate::language) use problems::first_line;
 pub use syntax::source_from_bytes;
 
 #[cfg(test)]

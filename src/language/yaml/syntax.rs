@@ -128,11 +128,12 @@ pub(super) fn syntax_error(
     )
     .at(source, here, "the parser stopped here");
     let unclosed = info.contains("unexpected end of stream");
-    match help_for(info, line) {
-        Some(help) => error.help(help),
-        None if unclosed => error.help("a quote or bracket above is opened but never closed"),
-        None => error,
-    }
+    let help = match help_for(info, line) {
+        Some(help) => help,
+        None if unclosed => "a quote or bracket above is opened but never closed",
+        None => "`runbook explain RB0001` shows the common causes",
+    };
+    error.help(help)
 }
 
 /// The finding for a tab that indents.

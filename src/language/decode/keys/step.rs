@@ -1,0 +1,174 @@
+//! Keys of a step and of what stands in it.
+
+use super::spec::{KeySpec, ObjectSpec, Presence, Rules, Shape as S, key, later};
+
+const TIMEOUT: KeySpec = key(
+    "timeout",
+    S::Duration,
+    "2m",
+    "Limit of one attempt; all polls of an `until` are one attempt",
+);
+const RETRY_KEY: KeySpec = key(
+    "retry",
+    S::Object(&RETRY),
+    "{ attempts: 3, delay: 2s }",
+    "Try the action again after a failure",
+);
+const USES: KeySpec = key(
+    "uses",
+    S::Uses,
+    "service.restart",
+    "The action; `runbook actions` lists them",
+)
+.required();
+const WITH: KeySpec = key(
+    "with",
+    S::With,
+    "{ service: api }",
+    "The inputs of the action; texts are templates",
+);
+
+/// What steps of both sorts have.
+macro_rules! step_keys {
+    ($($extra:expr),*) => {
+        &[
+            key("id", S::Identifier, "restart", "The step's id: how others refer to it").required(),
+            key("name", S::Text, "Restart the service", "One line for people"),
+            USES,
+            WITH,
+            key("needs", S::List(&S::Identifier), "[before, healthy]", "The steps that must be over first; default: the step above; `[]` starts at once"),
+            key("when", S::Condition, "params.force", "A condition (CEL); when false, the step is skipped"),
+            key("until", S::Condition, "outputs.healthy", "A condition over `outputs`; the action is repeated until it holds"),
+            key("every", S::Duration, "1s", "The pause between two polls of `until`").default("1s"),
+            RETRY_KEY,
+            TIMEOUT,
+            key("on_failure", S::OneOf(&["stop", "rollback", "continue"]), "continue", "What this step's failure does to the run; default: the runbook's `on_failure`"),
+            key("verify", S::Condition, "outputs.status == 200", "A condition over `outputs` that must hold after success"),
+            key("outputs", S::MapOf(&S::Identifier, &S::Any), "{ url: \"{{ outputs.url }}\" }", "What the step publishes beside the action's own outputs: name → template"),
+            key("effect", S::Object(&EFFECT), "{ is: read, reason: \"only lists files\" }", "What repeating the step would do, when the action's own word is wrong"),
+            key("template", S::Bool, "false", "`false` leaves the texts of `with` alone").default("true"),
+            $($extra,)*
+            later("for_each"),
+            later("max_parallel"),
+            later("max_failures"),
+            later("unless"),
+            later("idempotency_key"),
+            later("secrets"),
+            later("environment"),
+            later("run_on"),
+            later("on_unknown"),
+            later("orphans"),
+        ]
+    };
+}
+
+/// A step.
+pub(in crate::language) static STEP: ObjectSpec = ObjectSpec {
+    what: "a step",
+    open: false,
+    rules: Rules::Step,
+    keys: step_keys![key(
+        "rollback",
+        S::Object(&ROLLBACK),
+        "{ uses: service.start, with: { service: api } }",
+        "How to undo the step, or why that is impossible"
+    )],
+};
+
+/// A step of `finally`.
+pub(in crate::language) static FINALLY_STEP: ObjectSpec = ObjectSpec {
+    what: "a `finally` step",
+    open: false,
+    rules: Rules::Step,
+    keys: step_keys![],
+};
+
+/// `retry`.
+pub(in crate::language) static RETRY: ObjectSpec = ObjectSpec {
+    what: "`retry`",
+    open: false,
+    rules: Rules::None,
+    keys: &[
+        key(
+            "attempts",
+            S::Int(1, 1000),
+            "3",
+            "How often the action is tried in all",
+        )
+        .required(),
+        key(
+            "delay",
+            S::Duration,
+            "2s",
+            "The pause before the second attempt",
+        )
+        .default("1s"),
+        key(
+            "backoff",
+            S::OneOf(&["constant", "linear", "exponential"]),
+            "exponential",
+            "How the pause grows",
+        )
+        .default("exponential"),
+        key("max_delay", S::Duration, "30s", "The longest pause").default("1m"),
+        key(
+            "jitter",
+            S::Number(0.0, 1.0),
+            "0.2",
+            "The share of the pause that is varied",
+        )
+        .default("0"),
+        key(
+            "on",
+            S::List(&S::Failure),
+            "[timeout, unavailable]",
+            "Which failures are tried again; default: all that trying again can help",
+        ),
+    ],
+};
+
+/// `rollback`.
+pub(in crate::language) static ROLLBACK: ObjectSpec = ObjectSpec {
+    what: "`rollback`",
+    open: false,
+    rules: Rules::Rollback,
+    keys: &[
+        KeySpec {
+            presence: Presence::Optional,
+            ..USES
+        },
+        WITH,
+        RETRY_KEY,
+        TIMEOUT,
+        key("irreversible", S::Bool, "true", "The step cannot be undone"),
+        key(
+            "reason",
+            S::Text,
+            "mail cannot be called back",
+            "Why it cannot be undone",
+        ),
+    ],
+};
+
+/// `effect`.
+pub(in crate::language) static EFFECT: ObjectSpec = ObjectSpec {
+    what: "`effect`",
+    open: false,
+    rules: Rules::None,
+    keys: &[
+        key(
+            "is",
+            S::OneOf(&["read", "idempotent", "once"]),
+            "read",
+            "What repeating the step would do",
+        )
+        .required(),
+        key(
+            "reason",
+            S::Text,
+            "only lists files",
+            "Why the action's own word is wrong here",
+        )
+        .required(),
+    ],
+};
