@@ -71,7 +71,7 @@ pub(in crate::language) static CONNECTION: ObjectSpec = ObjectSpec {
     rules: Rules::None,
     keys: &[key(
         "kind",
-        S::OneOf(&["mongodb", "redis", "kafka", "http", "docker"]),
+        S::OneOf(&["mongodb", "redis", "kafka", "http", "docker", "notify"]),
         "redis",
         "What answers there",
     )
