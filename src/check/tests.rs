@@ -354,6 +354,30 @@ fn references() {
 }
 
 #[test]
+fn declared_outputs_of_a_script() {
+    let uses = |outputs: &str, name: &str| {
+        format!(
+            "steps:\n  - {{ id: a, uses: shell, with: {{ run: date{outputs} }} }}\n  - {{ id: b, uses: notify, with: {{ message: \"{{{{ steps.a.outputs.values.{name} }}}}\" }} }}"
+        )
+    };
+    table(&[
+        (
+            &uses(", outputs: [day, hour]", "dey"),
+            "RB0207",
+            "steps.a.outputs.values.dey",
+            "did you mean `day`?",
+        ),
+        (
+            &uses("", "day"),
+            "RB0207",
+            "steps.a.outputs.values.day",
+            "nothing is declared",
+        ),
+    ]);
+    clean(&uses(", outputs: [day]", "day"));
+}
+
+#[test]
 fn places_in_block_texts() {
     table(&[
         (
