@@ -632,3 +632,19 @@ fn environments_and_policies() {
         assert!(found.contains(part), "{found}\nnot {part}");
     }
 }
+
+#[test]
+fn thousands_of_mistakes_end_soon() {
+    let mut text = "steps:\n".to_owned();
+    for i in 0..4_000 {
+        text.push_str(&format!(
+            "  - {{ id: s{i}, uses: wait, needs: [x{i}], with: {{ for: \"{{{{ steps.y{i}.duration }}}}\" }}, when: \"params.z{i}\" }}\n"
+        ));
+    }
+    let started = std::time::Instant::now();
+    let (checked, findings) = check_text(&text);
+    assert!(checked.is_none());
+    assert!(findings.len() <= Diagnostics::MAX);
+    // Suggestions for each of them would take minutes in a debug build.
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
