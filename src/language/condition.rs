@@ -64,6 +64,8 @@ static ENV: LazyLock<Arc<Env>> =
 pub struct Condition {
     tree: Arc<IdedExpr>,
     references: Arc<[Reference]>,
+    comparisons: Arc<[Comparison]>,
+    truths: Arc<[usize]>,
 }
 
 impl fmt::Debug for Condition {
@@ -87,6 +89,26 @@ pub enum Gives<'a> {
     Unknown,
 }
 
+/// One side of a comparison, as far as it is known before the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The value of a reference, by its position in [`Condition::references`].
+    Reference(usize),
+    /// Something of this type.
+    Of(&'static Ty),
+    /// Not known.
+    Unknown,
+}
+
+/// Two values that are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// What stands left of the operator.
+    pub left: Side,
+    /// What stands right of it.
+    pub right: Side,
+}
+
 impl Condition {
     /// Parses a condition.
     ///
@@ -103,11 +125,15 @@ impl Condition {
             text,
             source: &source,
             references: Vec::new(),
+            comparisons: Vec::new(),
+            truths: Vec::new(),
             bound: Vec::new(),
         };
         walk.expression(&mut tree, 0)?;
         Ok(Self {
             references: Arc::from(walk.references),
+            comparisons: Arc::from(walk.comparisons),
+            truths: Arc::from(walk.truths),
             tree: Arc::new(tree),
         })
     }
@@ -115,6 +141,16 @@ impl Condition {
     /// What it refers to (not the variables that it binds itself).
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// What it compares with `==`, `!=`, `<`, `<=`, `>` and `>=`.
+    pub fn comparisons(&self) -> &[Comparison] {
+        &self.comparisons
+    }
+
+    /// The references that it uses as true or false (beside `&&`, `||`, `!`, before `?`), by position.
+    pub fn truths(&self) -> &[usize] {
+        &self.truths
     }
 
     /// What is known of its result.
@@ -304,10 +340,19 @@ fn lower_first(text: &str) -> String {
         .unwrap_or_default()
 }
 
+fn position(side: &Side) -> Option<usize> {
+    match side {
+        Side::Reference(position) => Some(*position),
+        _ => None,
+    }
+}
+
 struct Walk<'a> {
     text: &'a str,
     source: &'a SourceInfo,
     references: Vec<Reference>,
+    comparisons: Vec<Comparison>,
+    truths: Vec<usize>,
     bound: Vec<String>,
 }
 
@@ -328,9 +373,13 @@ impl Walk<'_> {
                 if let Some(target) = &mut call.target {
                     self.expression(target, depth)?;
                 }
+                let mut sides = Vec::with_capacity(call.args.len());
                 for argument in &mut call.args {
+                    let next = self.references.len();
                     self.expression(argument, depth)?;
+                    sides.push(self.side(argument, next));
                 }
+                self.note_types(&call.func_name, &sides);
             }
             Expr::Comprehension(loop_) => {
                 self.expression(&mut loop_.iter_range, depth)?;
@@ -355,6 +404,69 @@ impl Walk<'_> {
             Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
         }
         Ok(())
+    }
+
+    /// What is known of a value; `next` is the position that its reference got, if it is one.
+    fn side(&self, tree: &IdedExpr, next: usize) -> Side {
+        match &tree.expr {
+            Expr::Literal(literal) => match literal {
+                LiteralValue::Boolean(_) => Side::Of(&Ty::Bool),
+                LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_) => {
+                    Side::Of(&Ty::Float)
+                }
+                LiteralValue::String(_) => Side::Of(&Ty::String),
+                LiteralValue::Bytes(_) | LiteralValue::Null => Side::Unknown,
+            },
+            Expr::Call(call) => match call.func_name.as_str() {
+                "@duration" => Side::Of(&Ty::Duration),
+                "timestamp" => Side::Of(&Ty::Timestamp),
+                "size" | "int" | "double" | "@bytes" => Side::Of(&Ty::Float),
+                "string" => Side::Of(&Ty::String),
+                operators::INDEX if self.references.len() == next + 1 => match self.path(tree) {
+                    Some(_) => Side::Reference(next),
+                    None => Side::Unknown,
+                },
+                _ => Side::Unknown,
+            },
+            Expr::Ident(_) => self.reference_side(next),
+            Expr::Select(select) if !select.test && self.path(tree).is_some() => {
+                self.reference_side(next)
+            }
+            _ => Side::Unknown,
+        }
+    }
+
+    fn reference_side(&self, next: usize) -> Side {
+        // A bound variable is no reference.
+        if self.references.len() == next + 1 {
+            Side::Reference(next)
+        } else {
+            Side::Unknown
+        }
+    }
+
+    fn note_types(&mut self, function: &str, sides: &[Side]) {
+        match (function, sides) {
+            (
+                operators::EQUALS
+                | operators::NOT_EQUALS
+                | operators::LESS
+                | operators::LESS_EQUALS
+                | operators::GREATER
+                | operators::GREATER_EQUALS,
+                [left, right],
+            ) => self.comparisons.push(Comparison {
+                left: *left,
+                right: *right,
+            }),
+            (operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT, sides) => {
+                self.truths.extend(sides.iter().filter_map(position));
+            }
+            (operators::CONDITIONAL, [condition, ..]) => {
+                self.truths.extend(position(condition));
+            }
+            _ => {}
+        }
     }
 
     fn entries(
@@ -590,6 +702,35 @@ mod tests {
         assert_eq!(gives("1 + 1"), "Other(\"a number or text\")");
         assert_eq!(gives("\"true\""), "Other(\"text\")");
         assert!(gives("outputs.a").starts_with("Reference"));
+    }
+
+    #[test]
+    fn knows_what_is_compared() {
+        let condition = Condition::parse(
+            "!params.a && (outputs.b[0] < duration(\"1s\") || [1].exists(x, x == 2) || \"x\" != vars.c)",
+        )
+        .expect("parses");
+        let number = |path: &str| {
+            let position = |r: &Reference| r.to_string() == path;
+            condition
+                .references()
+                .iter()
+                .position(position)
+                .expect(path)
+        };
+        let comparison = |left, right| Comparison { left, right };
+        assert_eq!(
+            condition.comparisons(),
+            [
+                comparison(
+                    Side::Reference(number("outputs.b.0")),
+                    Side::Of(&Ty::Duration)
+                ),
+                comparison(Side::Unknown, Side::Of(&Ty::Float)),
+                comparison(Side::Of(&Ty::String), Side::Reference(number("vars.c"))),
+            ]
+        );
+        assert_eq!(condition.truths(), [number("params.a")]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod syntax;
 mod template;
 mod yaml;
 
-pub use condition::{Condition, Gives, MAX_CONDITION_BYTES};
+pub use condition::{Comparison, Condition, Gives, MAX_CONDITION_BYTES, Side};
 pub use decode::{decode_environment, decode_policy, decode_runbook};
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
