@@ -31,6 +31,7 @@ codes! {
     NOT_A_CONDITION = "RB0211", "a condition that does not give true or false";
     RAW_IN_SHELL = "RB0212", "a value goes into a shell script without quoting";
     QUOTED_IN_SHELL = "RB0213", "a template stands inside shell quotes";
+    UNLIKE_VALUES = "RB0214", "a comparison of unlike values";
     UNKNOWN_NEED = "RB0301", "a step needs an unknown step";
     NEEDS_ITSELF = "RB0302", "a step needs itself";
     CYCLE = "RB0303", "steps need each other in a circle";

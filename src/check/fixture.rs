@@ -41,11 +41,12 @@ pub(crate) fn catalog() -> ActionCatalog {
                     &["run"],
                     json!({
                         "run": {"type": "string", "x-escape": "shell", "minLength": 1},
+                        "outputs": {"type": "array", "items": {"type": "string"}},
                         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
                         "success": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
                     }),
                 ),
-                json!({"exit_code": {"type": "integer"}, "values": {"type": "object", "additionalProperties": {"type": "string"}}}),
+                json!({"exit_code": {"type": "integer"}, "values": {"type": "object", "additionalProperties": {"type": "string"}, "x-keys-from": "outputs"}}),
             ),
             action(
                 "service.restart",

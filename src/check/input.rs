@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::codes;
+use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range};
 use crate::base::{
     Code, Diagnostic, Diagnostics, SourceFile, Span, Value, did_you_mean, parse_duration,
     parse_size,
@@ -411,112 +412,4 @@ fn name(path: &[&str]) -> String {
     } else {
         path.join(".")
     }
-}
-
-enum Choice<'s> {
-    One(&'s Value),
-    Unclear(Vec<&'s Value>),
-}
-
-/// The variant of a schema that a value is meant for: `null` left out, then by a constant key, then
-/// by its kind.
-fn choose<'s>(schema: &'s Value, value: &YamlValue) -> Choice<'s> {
-    let Some(variants) = variants(schema) else {
-        return Choice::One(schema);
-    };
-    let variants: Vec<&Value> = variants.iter().filter(|v| !is_null(v)).collect();
-    let tagged = |variant: &&&Value| {
-        let YamlValueKind::Map(map) = &value.kind else {
-            return false;
-        };
-        let properties = variant.get("properties").and_then(Value::as_object);
-        properties.into_iter().flatten().any(|(key, schema)| {
-            schema.get("const").is_some_and(|tag| {
-                map.get(key)
-                    .is_some_and(|(_, given)| given.to_json() == *tag)
-            })
-        })
-    };
-    match variants.as_slice() {
-        [one] => choose(one, value),
-        many => match many.iter().find(tagged) {
-            Some(one) => Choice::One(one),
-            None => Choice::Unclear(variants),
-        },
-    }
-}
-
-fn variants(schema: &Value) -> Option<&Vec<Value>> {
-    ["anyOf", "oneOf"]
-        .iter()
-        .find_map(|key| schema.get(*key)?.as_array())
-}
-
-/// The schema that holds for a value, when it is clear which; else one that permits anything.
-pub(crate) fn schema_for<'s>(schema: &'s Value, value: &YamlValue) -> &'s Value {
-    match choose(schema, value) {
-        Choice::One(schema) => schema,
-        Choice::Unclear(_) => &Value::Bool(true),
-    }
-}
-
-fn is_null(schema: &Value) -> bool {
-    schema.get("type").and_then(Value::as_str) == Some("null")
-}
-
-fn allows_null(schema: &Value) -> bool {
-    allows(schema, "null") || variants(schema).is_some_and(|v| v.iter().any(is_null))
-}
-
-/// Whether the schema's `type` permits a kind; a schema without one permits all.
-fn allows(schema: &Value, kind: &str) -> bool {
-    match schema.get("type") {
-        Some(Value::String(one)) => one == kind,
-        Some(Value::Array(kinds)) => kinds.iter().any(|k| k == kind),
-        _ => true,
-    }
-}
-
-fn not_allowed(schema: &Value, value: &Value) -> Option<String> {
-    if let Some(only) = schema.get("const") {
-        return (only != value).then(|| format!("only {only} is possible"));
-    }
-    let values = schema.get("enum")?.as_array()?;
-    if values.contains(value) {
-        return None;
-    }
-    let names: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-    Some(
-        match value
-            .as_str()
-            .and_then(|text| did_you_mean(text, names.iter().copied()))
-        {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it must be one of {}", names.join(", ")),
-        },
-    )
-}
-
-fn out_of_range(schema: &Value, value: &Value) -> Option<String> {
-    let number = value.as_f64()?;
-    let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
-    if limit("minimum").is_some_and(|least| number < least) {
-        return Some(format!("it must be at least {}", schema["minimum"]));
-    }
-    if limit("maximum").is_some_and(|most| number > most) {
-        return Some(format!("it must be at most {}", schema["maximum"]));
-    }
-    if limit("exclusiveMinimum").is_some_and(|least| number <= least) {
-        return Some(format!(
-            "it must be more than {}",
-            schema["exclusiveMinimum"]
-        ));
-    }
-    if limit("exclusiveMaximum").is_some_and(|most| number >= most) {
-        return Some(format!(
-            "it must be less than {}",
-            schema["exclusiveMaximum"]
-        ));
-    }
-    None
 }

@@ -14,6 +14,7 @@ mod param;
 mod policy;
 mod polling;
 mod reference;
+mod schema;
 mod shell;
 mod template;
 mod texts;
@@ -29,7 +30,8 @@ pub use environment::check_environment;
 pub use policy::check_policy;
 
 pub(crate) use environment::{unknown_connection, unknown_service};
-pub(crate) use input::{InputCheck, Subject, TextIs, schema_for};
+pub(crate) use input::{InputCheck, Subject, TextIs};
 pub(crate) use reference::{RUN_FIELDS, STEP_FIELDS};
+pub(crate) use schema::schema_for;
 pub(crate) use template::escape_of;
 pub(crate) use texts::TextAt;

@@ -4,7 +4,9 @@ use super::checker::{Checker, StepAt};
 use super::codes;
 use crate::base::{Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::language::{ROOTS, Reference};
-use crate::model::{LookupProblem, LookupProblemKind, Step, Ty, YamlValue, YamlValueKind};
+use crate::model::{
+    LookupProblem, LookupProblemKind, ObjectTy, Step, Ty, YamlValue, YamlValueKind,
+};
 
 /// What every step publishes besides its outputs.
 pub(crate) const STEP_FIELDS: [(&str, Ty); 4] = [
@@ -300,6 +302,9 @@ impl<'a> Checker<'a> {
         if let Some(own) = step.outputs.get(name) {
             return Ok(own_output(own, &action));
         }
+        if let Some(declared) = self.declared_keys(step, name) {
+            return Ok(declared);
+        }
         let path = [name.to_owned()];
         match action.lookup(&path) {
             Ok(ty) => Ok(ty.clone()),
@@ -324,6 +329,40 @@ impl<'a> Checker<'a> {
             }
             Err(_) => Ok(Ty::Any),
         }
+    }
+}
+
+impl Checker<'_> {
+    /// The type of an output whose keys an input of the step lists (`"x-keys-from": INPUT` in the
+    /// schema), such as the values that a script declares. `None` when the list is not known yet.
+    fn declared_keys(&self, step: &Step, output: &str) -> Option<Ty> {
+        let manifest = self.catalog.get(&step.action.uses.value)?;
+        let schema = manifest.output.get("properties")?.get(output)?;
+        let input = schema.get("x-keys-from")?.as_str()?;
+        let Ty::Map(item) = Ty::from_schema(schema) else {
+            return None;
+        };
+        let YamlValueKind::Map(with) = &step.action.with.kind else {
+            return None;
+        };
+        let names = match with.get(input).map(|(_, value)| &value.kind) {
+            None => &Vec::new(),
+            Some(YamlValueKind::List(names)) => names,
+            Some(_) => return None,
+        };
+        let fields = names
+            .iter()
+            .map(|name| match &name.kind {
+                YamlValueKind::Text { text, .. } if !text.contains("{{") => {
+                    Some((text.clone(), item.as_ref().clone()))
+                }
+                _ => None,
+            })
+            .collect::<Option<_>>()?;
+        Some(Ty::Object(ObjectTy {
+            fields,
+            ..ObjectTy::default()
+        }))
     }
 }
 
@@ -357,6 +396,9 @@ fn inside(ty: &Ty, path: &[String], from: usize) -> Result<Ty, Diagnostic> {
                     Diagnostic::error(codes::UNKNOWN_OUTPUT, format!("`{whole}` has no `{name}`"));
                 match did_you_mean(name, known.iter().map(String::as_str)) {
                     Some(near) => finding.help(format!("did you mean `{near}`?")),
+                    None if known.is_empty() => {
+                        finding.help("it is empty: nothing is declared for it")
+                    }
                     None => finding.help(format!("it has {}", known.join(", "))),
                 }
             }

@@ -354,6 +354,30 @@ fn references() {
 }
 
 #[test]
+fn declared_outputs_of_a_script() {
+    let uses = |outputs: &str, name: &str| {
+        format!(
+            "steps:\n  - {{ id: a, uses: shell, with: {{ run: date{outputs} }} }}\n  - {{ id: b, uses: notify, with: {{ message: \"{{{{ steps.a.outputs.values.{name} }}}}\" }} }}"
+        )
+    };
+    table(&[
+        (
+            &uses(", outputs: [day, hour]", "dey"),
+            "RB0207",
+            "steps.a.outputs.values.dey",
+            "did you mean `day`?",
+        ),
+        (
+            &uses("", "day"),
+            "RB0207",
+            "steps.a.outputs.values.day",
+            "nothing is declared",
+        ),
+    ]);
+    clean(&uses(", outputs: [day]", "day"));
+}
+
+#[test]
 fn places_in_block_texts() {
     table(&[
         (
@@ -400,6 +424,36 @@ fn conditions() {
         ("params.force = true", "RB0202", "=", "not a condition"),
         ("isReady(params.force)", "RB0202", "isReady", "no function"),
         ("params.n", "RB0211", "params.n", "a value of type int"),
+        (
+            "params.n && params.force",
+            "RB0211",
+            "params.n",
+            "used as true or false",
+        ),
+        (
+            "steps.first.outputs.latency < '2s'",
+            "RB0214",
+            "steps.first.outputs.latency",
+            "duration(\"2s\")",
+        ),
+        (
+            "params.n > '3'",
+            "RB0214",
+            "params.n",
+            "a number is compared with text",
+        ),
+        (
+            "params.force && '3' == params.n",
+            "RB0214",
+            "params.n",
+            "int(...)",
+        ),
+        (
+            "params.force == 1",
+            "RB0214",
+            "params.force",
+            "true or false is compared with a number",
+        ),
         ("size(params.s)", "RB0211", "size(params.s)", "a number"),
         ("params.force && frce", "RB0203", "frce", "begins with"),
         ("outputs.x == 1", "RB0210", "outputs.x", "name the step"),
@@ -607,4 +661,20 @@ fn environments_and_policies() {
     ] {
         assert!(found.contains(part), "{found}\nnot {part}");
     }
+}
+
+#[test]
+fn thousands_of_mistakes_end_soon() {
+    let mut text = "steps:\n".to_owned();
+    for i in 0..4_000 {
+        text.push_str(&format!(
+            "  - {{ id: s{i}, uses: wait, needs: [x{i}], with: {{ for: \"{{{{ steps.y{i}.duration }}}}\" }}, when: \"params.z{i}\" }}\n"
+        ));
+    }
+    let started = std::time::Instant::now();
+    let (checked, findings) = check_text(&text);
+    assert!(checked.is_none());
+    assert!(findings.len() <= Diagnostics::MAX);
+    // Suggestions for each of them would take minutes in a debug build.
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }

@@ -3,58 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, Env, ExecutionError, Value as CelValue};
 
+use super::cel_syntax::{MAX_DEPTH, RENAMED, Walk, lower_first, refuse_hostile, syntax_error};
 use super::cel_value;
 use super::scope::{ExprError, Reference, Scope};
-use crate::base::{Map, Value, did_you_mean};
+use crate::base::{Map, Value};
 use crate::model::Ty;
-
-/// Longest condition in bytes.
-pub const MAX_CONDITION_BYTES: usize = 4 * 1024;
-/// Most brackets open at once: the library's parser calls itself for each.
-const MAX_DEPTH: usize = 24;
-/// Most operators and dots: a long chain of them is a deep tree, and the library walks it recursively.
-const MAX_OPERATORS: usize = 200;
-
-/// The functions of conditions: CEL's own, and `bytes("64MiB")` for sizes.
-const FUNCTIONS: [&str; 30] = [
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bool",
-    "type",
-    "dyn",
-    "duration",
-    "timestamp",
-    "bytes",
-    "has",
-    "all",
-    "exists",
-    "exists_one",
-    "map",
-    "filter",
-    "getFullYear",
-    "getMonth",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-    "getDayOfYear",
-];
-
-/// Our `duration` also reads days, and our `bytes` reads sizes; CEL's own functions of these names
-/// cannot be replaced, so calls are renamed to names that no one can write.
-const RENAMED: [(&str, &str); 2] = [("duration", "@duration"), ("bytes", "@bytes")];
 
 static ENV: LazyLock<Arc<Env>> =
     LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
@@ -64,6 +20,8 @@ static ENV: LazyLock<Arc<Env>> =
 pub struct Condition {
     tree: Arc<IdedExpr>,
     references: Arc<[Reference]>,
+    comparisons: Arc<[Comparison]>,
+    truths: Arc<[usize]>,
 }
 
 impl fmt::Debug for Condition {
@@ -87,6 +45,26 @@ pub enum Gives<'a> {
     Unknown,
 }
 
+/// One side of a comparison, as far as it is known before the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The value of a reference, by its position in [`Condition::references`].
+    Reference(usize),
+    /// Something of this type.
+    Of(&'static Ty),
+    /// Not known.
+    Unknown,
+}
+
+/// Two values that are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// What stands left of the operator.
+    pub left: Side,
+    /// What stands right of it.
+    pub right: Side,
+}
+
 impl Condition {
     /// Parses a condition.
     ///
@@ -99,15 +77,12 @@ impl Condition {
             .max_recursion_depth(MAX_DEPTH as u16)
             .parse_with_source_info(text)
             .map_err(|errors| syntax_error(&errors, text))?;
-        let mut walk = Walk {
-            text,
-            source: &source,
-            references: Vec::new(),
-            bound: Vec::new(),
-        };
+        let mut walk = Walk::new(text, &source);
         walk.expression(&mut tree, 0)?;
         Ok(Self {
             references: Arc::from(walk.references),
+            comparisons: Arc::from(walk.comparisons),
+            truths: Arc::from(walk.truths),
             tree: Arc::new(tree),
         })
     }
@@ -115,6 +90,16 @@ impl Condition {
     /// What it refers to (not the variables that it binds itself).
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// What it compares with `==`, `!=`, `<`, `<=`, `>` and `>=`.
+    pub fn comparisons(&self) -> &[Comparison] {
+        &self.comparisons
+    }
+
+    /// The references that it uses as true or false (beside `&&`, `||`, `!`, before `?`), by position.
+    pub fn truths(&self) -> &[usize] {
+        &self.truths
     }
 
     /// What is known of its result.
@@ -206,247 +191,6 @@ impl Condition {
                 )),
             None => ExprError::new(format!("`{name}` has no value")),
         }
-    }
-}
-
-/// Refuses what could overflow the stack of a recursive parser, before it sees it.
-fn refuse_hostile(text: &str) -> Result<(), ExprError> {
-    if text.trim().is_empty() {
-        return Err(ExprError::new("the condition is empty"));
-    }
-    if text.len() > MAX_CONDITION_BYTES {
-        return Err(ExprError::new(format!(
-            "this condition has {} bytes; at most {MAX_CONDITION_BYTES} are allowed",
-            text.len()
-        )));
-    }
-    let mut depth = 0usize;
-    let mut operators = 0usize;
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), close) if open == close => quote = None,
-            (Some(_), _) => continue,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '(' | '[' | '{') => {
-                depth += 1;
-                operators += 1;
-            }
-            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
-            (None, '.' | '+' | '-' | '*' | '/' | '%' | '!' | '?' | '<' | '>' | '=' | '&' | '|') => {
-                operators += 1;
-            }
-            (None, _) => {}
-        }
-        if depth > MAX_DEPTH || operators > MAX_OPERATORS {
-            return Err(ExprError::new(if depth > MAX_DEPTH {
-                format!("this condition is nested deeper than {MAX_DEPTH} levels")
-            } else {
-                format!("this condition has more than {MAX_OPERATORS} operators and dots")
-            })
-            .at(at..at + c.len_utf8()));
-        }
-    }
-    Ok(())
-}
-
-fn syntax_error(errors: &cel::ParseErrors, text: &str) -> ExprError {
-    let problem = ExprError::new("this is not a condition");
-    // People write `when: "{{ params.force }}"`.
-    if let Some(at) = text.find("{{") {
-        return problem
-            .at(at..at + 2)
-            .help("a condition is no template: leave out the braces, e.g. `params.force`");
-    }
-    let Some(first) = errors.errors.first() else {
-        return problem;
-    };
-    let told = first.msg.lines().next().unwrap_or_default();
-    let quoted = told.split('\'').nth(1).unwrap_or_default();
-    let message = if told.contains("<EOF>") {
-        "this condition ends too early".to_owned()
-    } else if told.contains("recursion") {
-        "this condition is nested too deep".to_owned()
-    } else if quoted.is_empty() {
-        "this is not a condition".to_owned()
-    } else {
-        format!("this is not a condition: `{quoted}` cannot stand here")
-    };
-    let (line, column) = first.pos;
-    let line_start: usize = text
-        .split_inclusive('\n')
-        .take(usize::try_from(line - 1).unwrap_or(0))
-        .map(str::len)
-        .sum();
-    let start = text[line_start..]
-        .char_indices()
-        .nth(usize::try_from(column - 1).unwrap_or(0))
-        .map_or(text.len(), |(i, _)| line_start + i);
-    let width = text[start..]
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .map(char::len_utf8)
-        .sum::<usize>();
-    let end = text.len().min(start + width.max(1));
-    let error = ExprError::new(message)
-        .help("conditions are CEL, e.g. `outputs.count > 3 && params.force`");
-    match text.get(start..end) {
-        Some(_) => error.at(start..end),
-        None => error.at(start..text.len()),
-    }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_lowercase().chain(chars).collect())
-        .unwrap_or_default()
-}
-
-struct Walk<'a> {
-    text: &'a str,
-    source: &'a SourceInfo,
-    references: Vec<Reference>,
-    bound: Vec<String>,
-}
-
-impl Walk<'_> {
-    fn expression(&mut self, tree: &mut IdedExpr, depth: usize) -> Result<(), ExprError> {
-        if depth > MAX_OPERATORS + MAX_DEPTH {
-            return Err(ExprError::new("this condition has too many operators"));
-        }
-        if let Some((path, end)) = self.path(tree) {
-            self.reference(path, tree, end);
-            return Ok(());
-        }
-        let depth = depth + 1;
-        match &mut tree.expr {
-            Expr::Call(call) => {
-                let place = self.source.offset_for(tree.id);
-                self.function(&mut call.func_name, place)?;
-                if let Some(target) = &mut call.target {
-                    self.expression(target, depth)?;
-                }
-                for argument in &mut call.args {
-                    self.expression(argument, depth)?;
-                }
-            }
-            Expr::Comprehension(loop_) => {
-                self.expression(&mut loop_.iter_range, depth)?;
-                self.expression(&mut loop_.accu_init, depth)?;
-                let before = self.bound.len();
-                self.bound.push(loop_.iter_var.clone());
-                self.bound.extend(loop_.iter_var2.clone());
-                self.bound.push(loop_.accu_var.clone());
-                self.expression(&mut loop_.loop_cond, depth)?;
-                self.expression(&mut loop_.loop_step, depth)?;
-                self.expression(&mut loop_.result, depth)?;
-                self.bound.truncate(before);
-            }
-            Expr::List(list) => {
-                for element in &mut list.elements {
-                    self.expression(element, depth)?;
-                }
-            }
-            Expr::Map(map) => self.entries(&mut map.entries, depth)?,
-            Expr::Struct(map) => self.entries(&mut map.entries, depth)?,
-            Expr::Select(select) => self.expression(&mut select.operand, depth)?,
-            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
-        }
-        Ok(())
-    }
-
-    fn entries(
-        &mut self,
-        entries: &mut [cel::common::ast::IdedEntryExpr],
-        depth: usize,
-    ) -> Result<(), ExprError> {
-        for entry in entries {
-            match &mut entry.expr {
-                EntryExpr::StructField(field) => self.expression(&mut field.value, depth)?,
-                EntryExpr::MapEntry(pair) => {
-                    self.expression(&mut pair.key, depth)?;
-                    self.expression(&mut pair.value, depth)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn function(&self, name: &mut String, place: Option<(u32, u32)>) -> Result<(), ExprError> {
-        if let Some((_, ours)) = RENAMED.iter().find(|(theirs, _)| theirs == name) {
-            (*ours).clone_into(name);
-            return Ok(());
-        }
-        if name.starts_with(['_', '!', '-', '@']) || FUNCTIONS.contains(&name.as_str()) {
-            return Ok(());
-        }
-        let mut error = ExprError::new(format!("there is no function `{name}`"));
-        error.help = did_you_mean(name, FUNCTIONS).map(|near| format!("did you mean `{near}`?"));
-        // The library's place of a call is its bracket; the name stands before it.
-        error.range = place.and_then(|(start, _)| {
-            let start = usize::try_from(start).ok()?;
-            let upto = self.text.get(..start + 1)?;
-            upto.rfind(name.as_str()).map(|at| at..at + name.len())
-        });
-        Err(error)
-    }
-
-    /// The dotted path that a tree spells, root first, and where its last part was written.
-    /// An index with a constant text is a part like any other; with a constant number too.
-    fn path(&self, tree: &IdedExpr) -> Option<(Vec<String>, usize)> {
-        let at = |id: u64| {
-            self.source
-                .offset_for(id)
-                .map_or((0, 0), |(a, b)| (a as usize, b as usize))
-        };
-        match &tree.expr {
-            Expr::Ident(name) => Some((vec![name.clone()], at(tree.id).1 + 1)),
-            Expr::Select(select) => {
-                let (mut path, end) = self.path(&select.operand)?;
-                path.push(select.field.clone());
-                let dot = self.text.get(end..).and_then(|t| t.find(&select.field));
-                Some((path, dot.map_or(end, |i| end + i + select.field.len())))
-            }
-            Expr::Call(call) if call.func_name == operators::INDEX && call.args.len() == 2 => {
-                let (mut path, _) = self.path(&call.args[0])?;
-                match &call.args[1].expr {
-                    Expr::Literal(LiteralValue::String(key)) => path.push(key.inner().to_owned()),
-                    Expr::Literal(LiteralValue::Int(index)) => {
-                        path.push(index.inner().to_string());
-                    }
-                    _ => return None,
-                }
-                let end = at(call.args[1].id).1 + 1;
-                let close = self.text.get(end..).and_then(|t| t.find(']'));
-                Some((path, close.map_or(end, |i| end + i + 1)))
-            }
-            _ => None,
-        }
-    }
-
-    fn reference(&mut self, path: Vec<String>, tree: &IdedExpr, end: usize) {
-        // Names with `@` are made by the library's macros.
-        if path[0].starts_with('@') || self.bound.contains(&path[0]) {
-            return;
-        }
-        let mut root = tree;
-        loop {
-            root = match &root.expr {
-                Expr::Select(select) => &select.operand,
-                Expr::Call(call) if !call.args.is_empty() => &call.args[0],
-                _ => break,
-            };
-        }
-        let start = self
-            .source
-            .offset_for(root.id)
-            .map_or(0, |(start, _)| start as usize);
-        self.references.push(Reference {
-            path,
-            range: start..end.max(start),
-        });
     }
 }
 
@@ -590,6 +334,35 @@ mod tests {
         assert_eq!(gives("1 + 1"), "Other(\"a number or text\")");
         assert_eq!(gives("\"true\""), "Other(\"text\")");
         assert!(gives("outputs.a").starts_with("Reference"));
+    }
+
+    #[test]
+    fn knows_what_is_compared() {
+        let condition = Condition::parse(
+            "!params.a && (outputs.b[0] < duration(\"1s\") || [1].exists(x, x == 2) || \"x\" != vars.c)",
+        )
+        .expect("parses");
+        let number = |path: &str| {
+            let position = |r: &Reference| r.to_string() == path;
+            condition
+                .references()
+                .iter()
+                .position(position)
+                .expect(path)
+        };
+        let comparison = |left, right| Comparison { left, right };
+        assert_eq!(
+            condition.comparisons(),
+            [
+                comparison(
+                    Side::Reference(number("outputs.b.0")),
+                    Side::Of(&Ty::Duration)
+                ),
+                comparison(Side::Unknown, Side::Of(&Ty::Float)),
+                comparison(Side::Of(&Ty::String), Side::Reference(number("vars.c"))),
+            ]
+        );
+        assert_eq!(condition.truths(), [number("params.a")]);
     }
 
     #[test]

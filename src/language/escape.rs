@@ -12,6 +12,9 @@ const URL_PART: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// A host may be written with its port, and an IPv6 address in brackets (RFC 3986, 3.2).
+const URL_HOST: &AsciiSet = &URL_PART.remove(b':').remove(b'[').remove(b']');
+
 /// The text of a value in a place of this kind.
 ///
 /// # Errors
@@ -39,6 +42,20 @@ pub(crate) fn escape_url_start(value: &Value) -> Result<String, String> {
         }
         other => escape_value(other, Escape::Url),
     }
+}
+
+/// The text of a value that stands where a URL names its host.
+pub(crate) fn escape_url_host(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(utf8_percent_encode(text, URL_HOST).to_string()),
+        other => escape_value(other, Escape::Url),
+    }
+}
+
+/// Whether what follows a text in a URL is still the host: after `scheme://`, before the path.
+pub(crate) fn is_before_host(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#']))
 }
 
 /// The canonical text of a value; maps and lists as JSON.

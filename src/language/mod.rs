@@ -1,5 +1,6 @@
 //! Floor 2: text → model. Spanned YAML, strict decoding, templates, conditions, schemas.
 
+mod cel_syntax;
 mod cel_value;
 pub mod codes;
 mod condition;
@@ -15,7 +16,8 @@ mod syntax;
 mod template;
 mod yaml;
 
-pub use condition::{Condition, Gives, MAX_CONDITION_BYTES};
+pub use cel_syntax::MAX_CONDITION_BYTES;
+pub use condition::{Comparison, Condition, Gives, Side};
 pub use decode::{decode_environment, decode_policy, decode_runbook};
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};

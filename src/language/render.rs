@@ -10,16 +10,20 @@ use handlebars::{
     RenderErrorReason, Renderable, ScopedJson, StringOutput, no_escape,
 };
 
-use super::escape::{escape_url_start, escape_value, plain_text, shell_words};
+use super::escape::{
+    escape_url_host, escape_url_start, escape_value, is_before_host, plain_text, shell_words,
+};
 use super::scope::{ExprError, Reference, Scope};
 use super::syntax::Part;
 use crate::base::{Value, canonical_json};
 use crate::model::Escape;
 
 /// Writes a value, escaped for the place. The names hold a character no identifier may have.
-pub(super) const WRITE: &str = "!write";
+const WRITE: &str = "!write";
 /// Writes a value that stands first in the text.
-pub(super) const WRITE_FIRST: &str = "!first";
+const WRITE_FIRST: &str = "!first";
+/// Writes a value where a URL names its host.
+const WRITE_HOST: &str = "!host";
 /// Writes a text that is JSON already.
 pub(super) const WRITE_JSON: &str = "!json";
 /// Writes a text as it is.
@@ -43,6 +47,7 @@ fn registry(escape: Escape) -> Handlebars<'static> {
     for (name, how) in [
         (WRITE, How::Escaped),
         (WRITE_FIRST, How::First),
+        (WRITE_HOST, How::Host),
         (WRITE_JSON, How::Json),
         (WRITE_RAW, How::Raw),
     ] {
@@ -106,10 +111,12 @@ pub(super) fn render_parts(
 ) -> Result<Value, ExprError> {
     let mut references = references.iter();
     let mut out = String::new();
-    for (index, part) in parts.iter().enumerate() {
+    let mut written_before = Prefix::default();
+    for part in parts {
         let reference = match (part, references.as_slice().first()) {
             (Part::Text(text), _) => {
                 out.push_str(text);
+                written_before.text(text);
                 continue;
             }
             (Part::Reference, None) => continue,
@@ -126,7 +133,8 @@ pub(super) fn render_parts(
         if parts.len() == 1 && escape == Escape::None {
             return Ok(value.clone());
         }
-        let how = if index == 0 { How::First } else { How::Escaped };
+        let how = written_before.how();
+        written_before.value();
         let text = written(value, how, escape).map_err(|why| {
             ExprError::new(format!("`{reference}` cannot be used here: {why}")).at(place)
         })?;
@@ -135,11 +143,51 @@ pub(super) fn render_parts(
     Ok(Value::String(out))
 }
 
+/// What the author wrote before a place, which says how a URL is escaped there. Values do not
+/// count: none may turn what follows it into a host.
+#[derive(Default)]
+pub(super) struct Prefix {
+    written: String,
+    anything: bool,
+}
+
+impl Prefix {
+    pub(super) fn text(&mut self, text: &str) {
+        self.written.push_str(text);
+        self.anything |= !text.is_empty();
+    }
+
+    pub(super) fn value(&mut self) {
+        self.anything = true;
+    }
+
+    /// How a value is written here.
+    pub(super) fn how(&self) -> How {
+        if !self.anything {
+            How::First
+        } else if is_before_host(&self.written) {
+            How::Host
+        } else {
+            How::Escaped
+        }
+    }
+
+    /// The helper that writes so.
+    pub(super) fn writer(&self) -> &'static str {
+        match self.how() {
+            How::First => WRITE_FIRST,
+            How::Host => WRITE_HOST,
+            _ => WRITE,
+        }
+    }
+}
+
 /// The text of a value, written in one of our ways.
 fn written(value: &Value, how: How, escape: Escape) -> Result<String, String> {
     match (how, escape) {
         (How::Raw, _) | (How::Json, Escape::Json) => plain_text(value),
         (How::First, Escape::Url) => escape_url_start(value),
+        (How::Host, Escape::Url) => escape_url_host(value),
         (_, escape) => escape_value(value, escape),
     }
 }
@@ -182,10 +230,12 @@ fn problem(error: RenderError) -> Problem {
     }
 }
 
+/// The ways to write a value.
 #[derive(Clone, Copy)]
-enum How {
+pub(super) enum How {
     Escaped,
     First,
+    Host,
     Json,
     Raw,
 }

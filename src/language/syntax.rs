@@ -6,7 +6,7 @@ use std::ops::Range;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Subexpression, TemplateElement};
 use handlebars::{Path, PathSeg, TemplateErrorReason};
 
-use super::render::{HELPERS, WRITE, WRITE_FIRST, WRITE_JSON, WRITE_RAW};
+use super::render::{HELPERS, Prefix, WRITE_JSON, WRITE_RAW};
 use super::scope::{ExprError, ROOTS, Reference};
 use crate::base::did_you_mean;
 
@@ -95,7 +95,7 @@ pub(super) fn parse(text: &str) -> Result<Syntax, ExprError> {
         references: Vec::new(),
         blocks: Vec::new(),
     };
-    walk.template(&mut tree, true)?;
+    walk.template(&mut tree, &mut Prefix::default())?;
     Ok(Syntax {
         tree,
         references: walk.references,
@@ -274,15 +274,27 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn template(&mut self, tree: &mut handlebars::Template, top: bool) -> Result<(), ExprError> {
-        for (index, element) in tree.elements.iter_mut().enumerate() {
+    fn template(
+        &mut self,
+        tree: &mut handlebars::Template,
+        before: &mut Prefix,
+    ) -> Result<(), ExprError> {
+        for element in &mut tree.elements {
             match element {
-                TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
+                TemplateElement::RawString(text) => before.text(text),
+                TemplateElement::Comment(_) => {}
                 TemplateElement::Expression(call) => {
-                    self.expression(call, top && index == 0, false)?;
+                    self.expression(call, before.writer(), false)?;
+                    before.value();
                 }
-                TemplateElement::HtmlExpression(call) => self.expression(call, false, true)?,
-                TemplateElement::HelperBlock(call) => self.block(call)?,
+                TemplateElement::HtmlExpression(call) => {
+                    self.expression(call, WRITE_RAW, true)?;
+                    before.value();
+                }
+                TemplateElement::HelperBlock(call) => {
+                    self.block(call, before)?;
+                    before.value();
+                }
                 TemplateElement::PartialExpression(_) | TemplateElement::PartialBlock(_) => {
                     return Err(ExprError::new("partials (`{{> name}}`) are not supported"));
                 }
@@ -301,7 +313,7 @@ impl Walk<'_> {
     fn expression(
         &mut self,
         call: &mut HelperTemplate,
-        first: bool,
+        writer: &str,
         raw: bool,
     ) -> Result<(), ExprError> {
         let plain = call.params.is_empty() && call.hash.is_empty();
@@ -309,8 +321,7 @@ impl Walk<'_> {
             _ if raw => WRITE_RAW,
             Parameter::Name(name) if name == "sh" => WRITE_RAW,
             Parameter::Name(name) if name == "json" => WRITE_JSON,
-            _ if first => WRITE_FIRST,
-            _ => WRITE,
+            _ => writer,
         };
         let mut value = if plain {
             std::mem::replace(&mut call.name, Parameter::Name(String::new()))
@@ -327,7 +338,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn block(&mut self, call: &mut HelperTemplate) -> Result<(), ExprError> {
+    fn block(&mut self, call: &mut HelperTemplate, before: &mut Prefix) -> Result<(), ExprError> {
         let name = call.name.as_name().unwrap_or_default().to_owned();
         if !BLOCKS.contains(&name.as_str()) {
             let hint = did_you_mean(&name, BLOCKS).unwrap_or("if");
@@ -358,11 +369,11 @@ impl Walk<'_> {
         let item = name == "each" || name == "with";
         self.blocks.push(Block { item, bound });
         if let Some(tree) = &mut call.template {
-            self.template(tree, false)?;
+            self.template(tree, before)?;
         }
         self.blocks.pop();
         if let Some(tree) = &mut call.inverse {
-            self.template(tree, false)?;
+            self.template(tree, before)?;
         }
         Ok(())
     }
@@ -396,10 +407,14 @@ impl Walk<'_> {
 
     /// Notes a reference, and makes it mean the same inside `{{#each}}` as outside.
     fn path(&mut self, path: &mut Path) -> Result<(), ExprError> {
-        let Path::Relative((segments, raw)) = path else {
-            return Ok(()); // @index, @key, ...
+        let items = self.blocks.iter().filter(|b| b.item).count();
+        let (segments, raw) = match path {
+            Path::Relative((segments, raw)) => (segments, raw.clone()),
+            Path::Local((_, _, raw)) => {
+                let raw = raw.clone();
+                return self.only_inside_item(&raw, items); // @index, @key, ...
+            }
         };
-        let raw = raw.clone();
         let names: Vec<String> = segments
             .iter()
             .filter_map(|segment| match segment {
@@ -407,34 +422,40 @@ impl Walk<'_> {
                 _ => None,
             })
             .collect();
-        let relative = raw.starts_with("this") || raw.starts_with('.');
+        let ups = raw.matches("../").count();
         let from_root = raw.starts_with("@root");
-        let inside_item = self.blocks.iter().any(|b| b.item);
+        let of_item = !from_root && ups < items;
         let Some(first) = names.first() else {
-            if relative && !inside_item {
-                let mut error =
-                    ExprError::new(format!("`{raw}` means something only inside {{{{#each}}}}"));
-                error.range = self.place(&raw);
-                return Err(error);
-            }
-            return Ok(());
+            return self.only_inside_item(&raw, items);
         };
         if self.blocks.iter().any(|b| b.bound.contains(first)) && !from_root {
             return Ok(());
         }
         let root = ROOTS.contains(&first.as_str());
-        if inside_item && !from_root && (relative || !root) {
-            return Ok(()); // A field of the current item.
+        let said_so = raw.starts_with("this") || raw.starts_with("./");
+        if of_item && (said_so || !root) {
+            return Ok(()); // A field of the current item, or of one around it.
         }
+        let plain = raw.trim_start_matches("../");
         if root
             && !from_root
-            && let Ok(absolute) = Path::parse(&format!("@root.{raw}"))
+            && let Ok(absolute) = Path::parse(&format!("@root.{plain}"))
         {
             *path = absolute;
         }
         let range = self.place(&raw).unwrap_or(0..0);
         self.references.push(Reference { path: names, range });
         Ok(())
+    }
+
+    fn only_inside_item(&mut self, raw: &str, items: usize) -> Result<(), ExprError> {
+        if items > 0 {
+            return Ok(());
+        }
+        let mut error =
+            ExprError::new(format!("`{raw}` means something only inside {{{{#each}}}}"));
+        error.range = self.place(raw);
+        Err(error)
     }
 
     /// The next place where a word stands that was not given out yet.

@@ -144,7 +144,7 @@ mod tests {
             json!({
                 "name": "a b", "evil": "$(rm -rf /); 'x'", "count": 3, "force": false,
                 "list": ["x", "y z"], "people": [{"name": "Ann", "params": 1}, {"name": "Bo"}],
-                "map": {"b": 1, "a": "z"}, "nothing": null, "url": "http://127.0.0.1:80/x"
+                "map": {"b": 1, "a": "z"}, "nothing": null, "host": "h:1/x", "url": "http://127.0.0.1:80/x"
             }),
             Ty::Any,
         );
@@ -188,6 +188,10 @@ mod tests {
             (
                 "{{#each params.list}}[{{this}}|{{params.count}}|{{@index}}]{{/each}}",
                 json!("[x|3|0][y z|3|1]"),
+            ),
+            (
+                "{{#each params.people}}{{#each ../params.list}}{{../name}}{{../params.count}}{{this}} {{/each}}{{/each}}",
+                json!("Ann3x Ann3y z Bo3x Bo3y z "),
             ),
             (
                 "{{#each params.people as |p|}}{{p.name}},{{/each}}",
@@ -250,6 +254,16 @@ mod tests {
                 "{{ params.url }}/{{ params.name }}",
                 Escape::Url,
                 "http://127.0.0.1:80/x/a%20b",
+            ),
+            (
+                "http://{{ params.host }}/{{ params.host }}",
+                Escape::Url,
+                "http://h:1%2Fx/h%3A1%2Fx",
+            ),
+            (
+                "{{#if params.count}}http://{{ params.host }}{{/if}}",
+                Escape::Url,
+                "http://h:1%2Fx",
             ),
             (
                 "/{{ params.url }}",
@@ -339,8 +353,8 @@ mod tests {
             ["params.a", "run.id", "vars.x"]
         );
         assert_eq!(
-            refs("{{#each params.l}}{{../params.x}}{{@root.params.z}}{{/each}}").len(),
-            2
+            refs("{{#each params.l}}{{../params.x}}{{../y}}{{@root.params.z}}{{/each}}"),
+            ["params.l", "params.x", "params.z", "y"]
         );
         let twice = Template::parse("{{params.a}} {{params.a}}!").expect("parses");
         assert_eq!(
@@ -390,6 +404,7 @@ mod tests {
                 "",
             ),
             ("{{ this }}x", "only inside", "this"),
+            ("a {{ @index }}", "only inside", "@index"),
             ("{{#if}}x{{/if}}", "wants a value", ""),
         ] {
             let error = Template::parse(text).expect_err(text);
@@ -464,7 +479,7 @@ mod tests {
 
         #[test]
         fn the_short_way_and_handlebars_agree(
-            text in "(a b|ü|\n|\\{\\{ ?(params\\.(name|count|list|list\\.1|nothing|url|missing)|steps\\.one\\.outputs\\.pid|vars\\.x|else|this) ?\\}\\}){1,6}"
+            text in "(a b|ü|http://|/|:|\n|\\{\\{ ?(params\\.(name|count|list|list\\.1|nothing|url|missing)|steps\\.one\\.outputs\\.pid|vars\\.x|else|this) ?\\}\\}){1,6}"
         ) {
             let short = Template::parse(&text);
             let long = Template::parse_tree(&text);

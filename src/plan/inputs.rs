@@ -1,7 +1,7 @@
 //! Inputs as expressions: what is known now is rendered and checked now, the rest stays a template.
 
 use super::types::Expr;
-use crate::base::{Diagnostic, Diagnostics, Span, Value};
+use crate::base::{Diagnostic, Diagnostics, Span, Value, did_you_mean};
 use crate::check::{
     CheckedRunbook, InputCheck, Subject, TextAt, TextIs, codes, escape_of, schema_for,
 };
@@ -109,18 +109,23 @@ impl Resolver<'_> {
                 let missing = template
                     .references()
                     .iter()
-                    .any(|r| r.root() == "vars" && self.scope.lookup(&r.path).is_none());
-                let code = if missing {
-                    codes::UNKNOWN_VAR
-                } else {
-                    codes::VALUE_NOT_ALLOWED
+                    .find(|r| r.root() == "vars" && self.scope.lookup(&r.path).is_none());
+                let code = match missing {
+                    Some(_) => codes::UNKNOWN_VAR,
+                    None => codes::VALUE_NOT_ALLOWED,
                 };
                 let mut finding = Diagnostic::error(code, error.message).at(
                     at.source,
                     at.place(error.range.as_ref()),
                     "rendered with these parameters and variables",
                 );
-                finding.help = error.help;
+                let near = missing.and_then(|reference| {
+                    let known = self.environment.vars.keys().map(String::as_str);
+                    did_you_mean(reference.path.get(1)?, known)
+                });
+                finding.help = error
+                    .help
+                    .or_else(|| near.map(|near| format!("did you mean `vars.{near}`?")));
                 self.diags.push(finding);
                 // Left as it is, so that no second finding follows from the first.
                 value.clone()

@@ -385,3 +385,30 @@ fn a_running_plan_compares_like_with_like() {
     let condition = crate::language::Condition::parse(when).expect("was checked");
     assert_eq!(condition.holds(&scope), Ok(true));
 }
+
+#[test]
+fn what_was_checked_without_an_environment_is_checked_now() {
+    let text = crate::check::fixture::whole(
+        "steps:\n  - { id: a, uses: notify, with: { message: \"in {{ vars.regoin }}\" } }\n  - { id: b, uses: service.health, with: { service: aip } }\n",
+    );
+    let source = crate::base::SourceFile::new("runbooks/sample.yaml", text);
+    let mut diags = Diagnostics::new();
+    let runbook = crate::language::decode_runbook(&source, &mut diags).expect("decodes");
+    let checked = crate::check::check(runbook, None, &catalog(), &mut diags).expect("no findings");
+    let plan = build(
+        &checked,
+        &environment(),
+        &BTreeMap::new(),
+        &catalog(),
+        &mut diags,
+    );
+    assert!(plan.is_none());
+    let lines: Vec<String> = diags.into_sorted().iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "RB0205 vars.regoin | `vars.regoin` has no value | did you mean `vars.region`?",
+            "RB0402 aip | the environment `local` has no service `aip` | did you mean `api`?",
+        ]
+    );
+}
