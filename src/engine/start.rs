@@ -83,6 +83,7 @@ impl Engine {
         let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
         let run = RunId::from_parts(millis, parts.clock.random());
         let plan = Arc::new(plan);
+        let (plan_json, plan_digest) = plan.sealed();
         let mut state = new_state(run, &plan)?;
         let first = RunEvent {
             run,
@@ -91,7 +92,7 @@ impl Engine {
             event: EventKind::RunCreated {
                 runbook: plan.runbook.name.clone(),
                 environment: plan.environment.name.clone(),
-                plan_digest: plan.digest(),
+                plan_digest,
                 actor: parts.actor.clone(),
                 version: parts.version.clone(),
             },
@@ -103,8 +104,8 @@ impl Engine {
             environment: plan.environment.name.clone(),
             created_at: now,
             actor: parts.actor.clone(),
-            plan_json: plan.canonical_json(),
-            plan_digest: plan.digest(),
+            plan_json,
+            plan_digest,
             source,
         };
         parts

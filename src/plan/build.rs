@@ -48,6 +48,7 @@ pub fn build(
         steps: Vec::new(),
         finally: Vec::new(),
         outputs: BTreeMap::new(),
+        action_outputs: BTreeMap::new(),
     };
     let scope = plan.scope();
     let mut builder = Builder {
@@ -83,6 +84,7 @@ pub fn build(
         })
         .collect();
     plan.outputs = builder.outputs_of(&runbook.outputs);
+    plan.action_outputs = builder.outputs;
     (diags.error_count() == errors_before).then_some(plan)
 }
 
@@ -145,7 +147,8 @@ struct Builder<'a> {
     runbook: &'a Runbook,
     catalog: &'a ActionCatalog,
     lines: Lines,
-    outputs: BTreeMap<&'a str, Ty>,
+    /// Types of the outputs of the actions met so far.
+    outputs: BTreeMap<String, Ty>,
     resolver: Resolver<'a>,
 }
 
@@ -189,19 +192,16 @@ impl<'a> Builder<'a> {
                 uses: name.to_owned(),
                 with: self.resolver.free(&action.with),
                 effect: Effect::Once,
-                outputs: Ty::Any,
             };
         };
-        let outputs = self
-            .outputs
-            .entry(name)
-            .or_insert_with(|| Ty::from_schema(&manifest.output))
-            .clone();
+        if !self.outputs.contains_key(name) {
+            let ty = Ty::from_schema(&manifest.output);
+            self.outputs.insert(name.to_owned(), ty);
+        }
         PlanAction {
             uses: name.to_owned(),
             with: self.resolver.inputs(action, manifest, templates),
             effect: manifest.effect,
-            outputs,
         }
     }
 

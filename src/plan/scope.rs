@@ -1,6 +1,6 @@
 //! The types of what expressions see while a plan runs, so that conditions compare like with like.
 
-use super::types::{Expr, Plan, PlanStep};
+use super::types::{Expr, Plan, PlanAction, PlanStep};
 use crate::base::{Map, Value};
 use crate::check::{RUN_FIELDS, STEP_FIELDS};
 use crate::language::{Scope, Template};
@@ -25,14 +25,20 @@ impl Plan {
         scope.set("vars", Value::Object(vars), ty);
         scope
     }
+
+    /// The type of the outputs of an action that the plan uses.
+    pub fn action_ty(&self, action: &PlanAction) -> &Ty {
+        const UNKNOWN: &Ty = &Ty::Any;
+        self.action_outputs.get(&action.uses).unwrap_or(UNKNOWN)
+    }
 }
 
 impl PlanStep {
     /// The type of what `steps.ID` holds once the step has ended.
-    pub fn ty(&self) -> Ty {
+    pub fn ty(&self, plan: &Plan) -> Ty {
         object(STEP_FIELDS.into_iter().map(|(name, ty)| {
             let ty = if name == "outputs" {
-                self.outputs_ty()
+                self.outputs_ty(plan)
             } else {
                 ty
             };
@@ -41,19 +47,20 @@ impl PlanStep {
     }
 
     /// The type of the step's outputs: the action's own, and those that the step adds.
-    pub fn outputs_ty(&self) -> Ty {
+    pub fn outputs_ty(&self, plan: &Plan) -> Ty {
+        let own = plan.action_ty(&self.action);
         if self.outputs.is_empty() {
-            return self.action.outputs.clone();
+            return own.clone();
         }
         let added = self.outputs.iter().map(|(name, expr)| {
             let ty = match expr {
                 Expr::Value(value) => Ty::of_value(value),
-                Expr::Template { text, .. } => self.template_ty(text),
+                Expr::Template { text, .. } => template_ty(text, own),
                 Expr::List(_) | Expr::Map(_) => Ty::Any,
             };
             (name.clone(), ty)
         });
-        match &self.action.outputs {
+        match own {
             Ty::Object(own) => {
                 let mut all = own.clone();
                 all.fields.extend(added);
@@ -74,21 +81,19 @@ impl PlanStep {
             _ => Ty::Any,
         }
     }
+}
 
-    fn template_ty(&self, text: &str) -> Ty {
-        match Template::parse(text) {
-            Ok(template) => match template.whole() {
-                Some(whole) if whole.root() == "outputs" => self
-                    .action
-                    .outputs
-                    .lookup(&whole.path[1..])
-                    .cloned()
-                    .unwrap_or_default(),
-                Some(_) => Ty::Any,
-                None => Ty::String,
-            },
-            Err(_) => Ty::Any,
-        }
+/// The type of an added output, as far as its template tells.
+fn template_ty(text: &str, own: &Ty) -> Ty {
+    match Template::parse(text) {
+        Ok(template) => match template.whole() {
+            Some(whole) if whole.root() == "outputs" => {
+                own.lookup(&whole.path[1..]).cloned().unwrap_or_default()
+            }
+            Some(_) => Ty::Any,
+            None => Ty::String,
+        },
+        Err(_) => Ty::Any,
     }
 }
 

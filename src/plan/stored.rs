@@ -28,6 +28,13 @@ impl Plan {
         canonical_json(&self.to_value())
     }
 
+    /// [`Self::canonical_json`] and [`Self::digest`] at the price of one.
+    pub fn sealed(&self) -> (String, Digest) {
+        let value = self.to_value();
+        let text = canonical_json(&value);
+        (text, digest_of(value))
+    }
+
     /// Reads a plan back.
     ///
     /// # Errors
@@ -48,23 +55,7 @@ impl Plan {
     ///
     /// Left out is what only describes: title, owner and file of the runbook, name and line of a step.
     pub fn digest(&self) -> Digest {
-        let mut value = self.to_value();
-        let drop = |value: Option<&mut Value>, keys: &[&str]| {
-            if let Some(Value::Object(map)) = value {
-                for key in keys {
-                    map.remove(*key);
-                }
-            }
-        };
-        drop(value.get_mut("runbook"), &["title", "owner", "file"]);
-        for list in ["steps", "finally"] {
-            if let Some(Value::Array(steps)) = value.get_mut(list) {
-                for step in steps {
-                    drop(Some(step), &["name", "line"]);
-                }
-            }
-        }
-        Digest::of_value(&value)
+        digest_of(self.to_value())
     }
 
     fn to_value(&self) -> Value {
@@ -74,6 +65,26 @@ impl Plan {
         )]
         serde_json::to_value(self).expect("a plan is JSON")
     }
+}
+
+/// The digest of a plan's JSON without what only describes.
+fn digest_of(mut value: Value) -> Digest {
+    let drop = |value: Option<&mut Value>, keys: &[&str]| {
+        if let Some(Value::Object(map)) = value {
+            for key in keys {
+                map.remove(*key);
+            }
+        }
+    };
+    drop(value.get_mut("runbook"), &["title", "owner", "file"]);
+    for list in ["steps", "finally"] {
+        if let Some(Value::Array(steps)) = value.get_mut(list) {
+            for step in steps {
+                drop(Some(step), &["name", "line"]);
+            }
+        }
+    }
+    Digest::of_value(&value)
 }
 
 /// The graph of the plan's `steps`, by position.

@@ -38,6 +38,9 @@ pub struct Plan {
     /// The runbook's outputs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Expr>,
+    /// Types of the outputs of the actions that it uses, each once, so that a plan of many steps
+    /// stays small and conditions mean the same after an upgrade.
+    pub action_outputs: BTreeMap<String, Ty>,
 }
 
 /// What a runbook says of itself. `title`, `owner` and `file` are not part of the digest.
@@ -158,8 +161,6 @@ pub struct PlanAction {
     pub with: Expr,
     /// Effect, after a step's override.
     pub effect: Effect,
-    /// Type of the action's outputs.
-    pub outputs: Ty,
 }
 
 /// Retry policy.

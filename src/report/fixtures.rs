@@ -59,7 +59,6 @@ pub(crate) fn action(uses: &str, effect: Effect, with: &[(&str, Expr)]) -> PlanA
                 .collect(),
         ),
         effect,
-        outputs: Ty::Any,
     }
 }
 
@@ -106,6 +105,7 @@ pub(crate) fn plan_of(steps: Vec<PlanStep>) -> Plan {
         steps,
         finally: Vec::new(),
         outputs: Default::default(),
+        action_outputs: std::collections::BTreeMap::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::state::{NodeStatus, RunState};
 use crate::base::{Map, StepId, Value};
 use crate::language::{Condition, ExprError, Reference, Scope};
 use crate::model::{ObjectTy, Ty};
-use crate::plan::{Expr, PlanStep};
+use crate::plan::{Expr, PlanStep, run_ty};
 
 /// The outputs that `outputs.x` means in this place.
 pub(super) type Own<'a> = Option<(&'a Value, &'a Ty)>;
@@ -28,44 +28,18 @@ pub(super) fn holds(state: &RunState, text: &str, own: Own<'_>) -> Result<bool, 
     condition.holds(&scope(state, condition.references(), own))
 }
 
-/// What `steps.ID.outputs` holds: the action's own outputs and those the step adds.
-pub(super) fn outputs_ty(step: &PlanStep) -> Ty {
-    let mut object = match &step.action.outputs {
-        Ty::Object(object) => object.clone(),
-        other if step.outputs.is_empty() => return other.clone(),
-        _ => ObjectTy {
-            open: true,
-            ..ObjectTy::default()
-        },
-    };
-    for name in step.outputs.keys() {
-        object.fields.insert(name.clone(), Ty::Any);
-    }
-    Ty::Object(object)
-}
-
 fn scope(state: &RunState, references: &[Reference], own: Own<'_>) -> Scope {
-    let mut scope = Scope::new();
+    let known = |r: &Reference| matches!(r.root(), "params" | "vars");
+    let mut scope = if references.iter().any(known) {
+        state.plan().scope()
+    } else {
+        Scope::new()
+    };
     let mut steps: BTreeMap<&str, Option<&PlanStep>> = BTreeMap::new();
     for reference in references {
         match reference.path.first().map(String::as_str) {
-            Some("params") if !scope.roots().contains_key("params") => {
-                let (value, ty) = params(state);
-                scope.set("params", value, ty);
-            }
-            Some("vars") if !scope.roots().contains_key("vars") => {
-                let vars: Map<String, Value> = state
-                    .plan()
-                    .environment
-                    .vars
-                    .iter()
-                    .map(|(k, v)| (k.clone(), v.clone()))
-                    .collect();
-                scope.set("vars", Value::Object(vars), Ty::Map(Box::new(Ty::Any)));
-            }
             Some("run") if !scope.roots().contains_key("run") => {
-                let (value, ty) = run(state);
-                scope.set("run", value, ty);
+                scope.set("run", run(state), run_ty());
             }
             Some("outputs") => {
                 if let Some((value, ty)) = own {
@@ -95,32 +69,16 @@ fn step_named<'a>(state: &'a RunState, id: &str) -> Option<&'a PlanStep> {
     Some(state.step(node))
 }
 
-fn params(state: &RunState) -> (Value, Ty) {
-    let mut values = Map::new();
-    let mut object = ObjectTy::default();
-    for (name, param) in &state.plan().params {
-        values.insert(name.clone(), param.value.clone());
-        object.fields.insert(name.clone(), param.ty.clone());
-    }
-    (Value::Object(values), Ty::Object(object))
-}
-
-fn run(state: &RunState) -> (Value, Ty) {
+fn run(state: &RunState) -> Value {
     let plan = state.plan();
-    let value = json!({
+    json!({
         "id": state.run().map(|run| run.to_string()),
         "runbook": plan.runbook.name,
         "environment": plan.environment.name,
         "actor": state.actor.as_ref().map(|actor| actor.name.clone()),
         "outcome": state.prospective_outcome().as_str(),
         "started_at": state.created_at().to_string(),
-    });
-    let mut object = ObjectTy::default();
-    for name in ["id", "runbook", "environment", "actor", "outcome"] {
-        object.fields.insert(name.to_owned(), Ty::String);
-    }
-    object.fields.insert("started_at".to_owned(), Ty::Timestamp);
-    (value, Ty::Object(object))
+    })
 }
 
 fn steps_scope(state: &RunState, steps: &BTreeMap<&str, Option<&PlanStep>>) -> (Value, Ty) {
@@ -152,16 +110,7 @@ fn steps_scope(state: &RunState, steps: &BTreeMap<&str, Option<&PlanStep>>) -> (
             value["outputs"] = node.outputs.clone();
         }
         values.insert((*id).to_owned(), value);
-        let object = ObjectTy {
-            fields: BTreeMap::from([
-                ("status".to_owned(), Ty::String),
-                ("duration".to_owned(), Ty::Duration),
-                ("attempts".to_owned(), Ty::Int),
-                ("outputs".to_owned(), outputs_ty(step)),
-            ]),
-            ..ObjectTy::default()
-        };
-        types.fields.insert((*id).to_owned(), Ty::Object(object));
+        types.fields.insert((*id).to_owned(), step.ty(state.plan()));
     }
     (Value::Object(values), Ty::Object(types))
 }

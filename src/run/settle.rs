@@ -78,7 +78,11 @@ fn settle_step(
         Err(failure) => return fail(failure),
     };
     if let Some(until) = &step.until {
-        match eval::holds(state, until, Some((&outputs, &step.action.outputs))) {
+        match eval::holds(
+            state,
+            until,
+            Some((&outputs, state.plan().action_ty(&step.action))),
+        ) {
             Ok(true) => {}
             Ok(false) => return polled(outputs, None),
             Err(error) => return fail(expression("until", until, &error)),
@@ -89,7 +93,7 @@ fn settle_step(
         Err(failure) => return fail(failure),
     };
     if let Some(verify) = &step.verify {
-        let ty = eval::outputs_ty(step);
+        let ty = step.outputs_ty(state.plan());
         match eval::holds(state, verify, Some((&outputs, &ty))) {
             Ok(true) => {}
             Ok(false) => return fail(not_verified(verify, &outputs)),
@@ -143,7 +147,7 @@ fn publish(state: &RunState, step: &PlanStep, outputs: Value) -> Result<Value, F
         _ => Map::new(),
     };
     for (name, expr) in &step.outputs {
-        let own = Some((&outputs, &step.action.outputs));
+        let own = Some((&outputs, state.plan().action_ty(&step.action)));
         let value =
             eval::render(state, expr, own).map_err(|error| expression("outputs", name, &error))?;
         all.insert(name.clone(), value);

@@ -95,7 +95,7 @@ impl Decider<'_> {
         let Some(PlanRollback::Undo { action, .. }) = &step.rollback else {
             return;
         };
-        let ty = eval::outputs_ty(step);
+        let ty = step.outputs_ty(state.plan());
         match eval::render(state, &action.with, Some((&node.outputs, &ty))) {
             Ok(inputs) => {
                 self.slots = self.slots.saturating_sub(1);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::{Digest, ErrorChain, EventSeq, HumanDuration, RunId, StepId, Timestamp};
 use crate::event::{Actor, EventKind, Failure, FailureKind, RunEvent, Vote};
-use crate::model::{Backoff, Effect, OnCancel, OnFailure, Risk, StepOnFailure, Ty};
+use crate::model::{Backoff, Effect, OnCancel, OnFailure, Risk, StepOnFailure};
 use crate::plan::{
     Expr, PLAN_FORMAT, Plan, PlanAction, PlanEnvironment, PlanRetry, PlanRollback, PlanRunbook,
     PlanStep,
@@ -24,7 +24,6 @@ pub(crate) fn action(uses: &str, effect: Effect) -> PlanAction {
         uses: uses.to_owned(),
         with: Expr::Value(json!({})),
         effect,
-        outputs: Ty::Any,
     }
 }
 
@@ -97,6 +96,7 @@ pub(crate) fn plan(steps: Vec<PlanStep>, finally: Vec<PlanStep>) -> Plan {
         steps,
         finally,
         outputs: BTreeMap::new(),
+        action_outputs: BTreeMap::new(),
     }
 }
 
