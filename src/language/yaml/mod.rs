@@ -2,6 +2,7 @@
 
 mod build;
 mod limits;
+mod place;
 mod position;
 mod problems;
 mod scalar;
@@ -9,6 +10,7 @@ mod syntax;
 
 pub use build::parse_yaml;
 pub use limits::Limits;
+pub use place::place_in_text;
 pub(in crate::language) use problems::first_line;
 pub use syntax::source_from_bytes;
 

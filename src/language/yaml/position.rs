@@ -2,7 +2,7 @@
 
 use saphyr_parser::Marker;
 
-const STRIDE: usize = 128;
+const STRIDE: usize = 32;
 
 /// Finds byte offsets of character positions in one text.
 pub(super) struct Positions<'a> {
