@@ -243,8 +243,8 @@ async fn two_restarts_at_once_leave_one_process() {
 #[tokio::test]
 async fn a_recycled_pid_is_never_signalled() {
     let fixture = Fixture::backend(&[], json!({}));
-    fixture.ok("start").await;
-    let real = fixture.ok("status").await;
+    // Forging the record makes the provider lose its own processes, so the test keeps them.
+    let mut lost = vec![pid_of(&fixture.ok("start").await["pid"])];
     let mut stranger = spawn_stranger();
     for forge in [
         // The pid of our record now belongs to a stranger...
@@ -265,15 +265,17 @@ async fn a_recycled_pid_is_never_signalled() {
             stranger.try_wait().expect("ours").is_none(),
             "the stranger lives"
         );
-        fixture.ok("start").await;
+        lost.push(pid_of(&fixture.ok("start").await["pid"]));
     }
     stranger.kill().expect("ours");
     stranger.wait().expect("ours");
-    let pid = pid_of(&real["pid"]).to_string();
-    Command::new("kill")
-        .args(["-KILL", &pid])
-        .status()
-        .expect("kill runs");
+    for pid in lost {
+        assert!(alive(pid), "it was never signalled");
+        let killed = Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status();
+        assert!(killed.expect("kill runs").success());
+    }
 }
 
 fn spawn_stranger() -> Child {
@@ -303,6 +305,24 @@ async fn who_dies_at_once_is_reported_with_the_log() {
         assert!(error.0.hint.unwrap_or_default().contains("service.log"));
         assert_eq!(fixture.ok("status").await["running"], false);
     }
+}
+
+#[tokio::test]
+async fn who_dies_later_is_down_and_can_be_started_again() {
+    let fixture = Fixture::backend(&["--exit-after", "1"], json!({}));
+    let pid = pid_of(&fixture.ok("start").await["pid"]);
+    eventually("it has died", || !alive(pid)).await;
+    assert_eq!(fixture.ok("status").await["running"], false);
+    assert_eq!(fixture.ok("health").await["healthy"], false);
+    let report = fixture
+        .run("logs", json!({"pattern": "lost the database"}))
+        .await;
+    assert_eq!(
+        report.expect("read")["matched"],
+        1,
+        "its log is still read from its start"
+    );
+    assert_eq!(fixture.ok("start").await["changed"], true);
 }
 
 #[tokio::test]
