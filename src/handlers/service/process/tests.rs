@@ -309,14 +309,16 @@ async fn who_dies_at_once_is_reported_with_the_log() {
 
 #[tokio::test]
 async fn who_dies_later_is_down_and_can_be_started_again() {
-    let fixture = Fixture::backend(&["--exit-after", "1"], json!({}));
+    let fixture = Fixture::backend(&["--log-error"], json!({}));
     let pid = pid_of(&fixture.ok("start").await["pid"]);
+    let killed = Command::new("kill")
+        .args(["-KILL", &pid.to_string()])
+        .status();
+    assert!(killed.expect("kill runs").success());
     eventually("it has died", || !alive(pid)).await;
     assert_eq!(fixture.ok("status").await["running"], false);
     assert_eq!(fixture.ok("health").await["healthy"], false);
-    let report = fixture
-        .run("logs", json!({"pattern": "lost the database"}))
-        .await;
+    let report = fixture.run("logs", json!({"pattern": " ERROR "})).await;
     assert_eq!(
         report.expect("read")["matched"],
         1,
