@@ -247,10 +247,12 @@ async fn a_recycled_pid_is_never_signalled() {
     let mut lost = vec![pid_of(&fixture.ok("start").await["pid"])];
     let mut stranger = spawn_stranger();
     for forge in [
-        // The pid of our record now belongs to a stranger...
-        (|record: &mut Value, pid: u32| record["process"]["pid"] = json!(pid))
-            as fn(&mut Value, u32),
-        // ...that even has the recorded start time, but of another boot of the machine.
+        // The pid of our record now belongs to a stranger, who was started at another time...
+        (|record: &mut Value, pid: u32| {
+            let key = ProcessKey::of(pid).expect("readable").expect("runs");
+            record["process"] = json!({"pid": pid, "start_ticks": key.start_ticks - 1});
+        }) as fn(&mut Value, u32),
+        // ...or who even has the recorded start time, but of another boot of the machine.
         |record, pid| {
             let key = ProcessKey::of(pid).expect("readable").expect("runs");
             record["process"] = json!(key);
