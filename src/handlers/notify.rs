@@ -259,6 +259,7 @@ mod tests {
     use crate::handler::testing::TestStep;
     use crate::handler::typed;
     use crate::handlers::http::shared;
+    use crate::handlers::http::test_server::TestServer;
 
     async fn send(step: &TestStep, with: Value) -> Result<Value, StepError> {
         typed(Notify::new(&shared()))
@@ -290,6 +291,39 @@ mod tests {
         assert_eq!(lines[1]["message"], "two");
         assert_eq!(lines[1]["step"], "test");
         assert_eq!(lines[1]["fields"], json!({"n": 1}));
+    }
+
+    #[tokio::test]
+    async fn tells_a_webhook() {
+        let server = TestServer::start().await;
+        let step = TestStep::new()
+            .connection(
+                "chat",
+                "notify",
+                json!({"to": "webhook", "url": server.url("/json"), "headers": {"X-Team": "ops"}}),
+            )
+            .connection(
+                "broken",
+                "notify",
+                json!({"to": "webhook", "url": server.url("/status/500")}),
+            );
+        let sent = send(&step, json!({"channel": "chat", "message": "hello"})).await;
+        assert_eq!(sent.expect("sent")["sent_to"], "webhook `chat`");
+        let request = server.requests().remove(0);
+        assert!(request.starts_with("POST /json"), "{request}");
+        assert!(request.contains("x-team: ops"));
+        let (_, body) = request.split_once("\r\n\r\n").expect("a body");
+        let body: Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(
+            (&body["text"], &body["run"]),
+            (&json!("hello"), &json!(step.ctx.run))
+        );
+
+        let error = send(&step, json!({"channel": "broken", "message": "hello"}))
+            .await
+            .expect_err("refused");
+        assert_eq!(error.0.sort, FailureKind::Unavailable);
+        assert!(error.to_string().contains("answered 500"), "{error}");
     }
 
     #[tokio::test]

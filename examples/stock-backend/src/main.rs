@@ -78,8 +78,8 @@ fn serve(options: &Options) -> Result<(), String> {
 
     // `recv` fails only after `unblock`, that is, when the program is to end.
     while let Ok(request) = server.recv() {
-        let work = state.begin();
-        thread::spawn(move || web::answer(request, &work));
+        let mut taken = state.begin();
+        thread::spawn(move || web::answer(request, &mut taken));
     }
     if state.has_failed() {
         return Err("lost the database (--exit-after)".to_owned());

@@ -11,11 +11,20 @@ use tiny_http::Server;
 pub(crate) struct State {
     started: Instant,
     healthy: bool,
-    draining: AtomicBool,
     failed: AtomicBool,
     served: AtomicU64,
-    in_flight: Mutex<u64>,
+    load: Mutex<Load>,
     changed: Condvar,
+}
+
+/// Under one lock, so that no work slips in once a drain was answered.
+#[derive(Default)]
+struct Load {
+    draining: bool,
+    /// Requests that were taken and not yet answered, whatever they ask.
+    requests: u64,
+    /// Those of them that are work.
+    work: u64,
 }
 
 impl State {
@@ -23,10 +32,9 @@ impl State {
         Self {
             started: Instant::now(),
             healthy,
-            draining: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             served: AtomicU64::new(0),
-            in_flight: Mutex::new(0),
+            load: Mutex::default(),
             changed: Condvar::new(),
         }
     }
@@ -40,12 +48,13 @@ impl State {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.load().draining
     }
 
-    /// Returns what it was before.
-    pub(crate) fn set_draining(&self, draining: bool) -> bool {
-        self.draining.swap(draining, Ordering::SeqCst)
+    /// Returns what it was before, and the work in flight.
+    pub(crate) fn set_draining(&self, draining: bool) -> (bool, u64) {
+        let mut load = self.load();
+        (std::mem::replace(&mut load.draining, draining), load.work)
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -56,24 +65,27 @@ impl State {
         self.served.load(Ordering::SeqCst)
     }
 
-    /// Requests that were accepted and not yet answered.
+    /// Work that was taken and is not yet done.
     pub(crate) fn in_flight(&self) -> u64 {
-        *self.count()
+        self.load().work
     }
 
-    /// Counts a request as in flight until the guard is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        *self.count() += 1;
-        InFlight(Arc::clone(self))
+    /// Counts a request until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Taken {
+        self.load().requests += 1;
+        Taken {
+            state: Arc::clone(self),
+            work: false,
+        }
     }
 
     /// Whether all requests were answered within the limit.
     pub(crate) fn wait_until_idle(&self, limit: Duration) -> bool {
-        let (count, _) = self
+        let (load, _) = self
             .changed
-            .wait_timeout_while(self.count(), limit, |count| *count > 0)
+            .wait_timeout_while(self.load(), limit, |load| load.requests > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        *count == 0
+        load.requests == 0
     }
 
     /// Ends the program as a failure after a while (`--exit-after`).
@@ -90,31 +102,40 @@ impl State {
         });
     }
 
-    fn count(&self) -> MutexGuard<'_, u64> {
-        self.in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One request in flight.
-pub(crate) struct InFlight(Arc<State>);
+/// A request that was taken.
+pub(crate) struct Taken {
+    state: Arc<State>,
+    work: bool,
+}
 
-impl InFlight {
+impl Taken {
     pub(crate) fn state(&self) -> &State {
-        &self.0
+        &self.state
     }
 
-    /// Requests in flight besides this one.
-    pub(crate) fn others(&self) -> u64 {
-        self.0.in_flight().saturating_sub(1)
+    /// Takes the request as work, unless the service drains.
+    pub(crate) fn accept_work(&mut self) -> bool {
+        let mut load = self.state.load();
+        if !load.draining {
+            load.work += 1;
+            self.work = true;
+        }
+        self.work
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Taken {
     fn drop(&mut self) {
-        *self.0.count() -= 1;
-        self.0.served.fetch_add(1, Ordering::SeqCst);
-        self.0.changed.notify_all();
+        let mut load = self.state.load();
+        load.requests -= 1;
+        load.work -= u64::from(self.work);
+        drop(load);
+        self.state.served.fetch_add(1, Ordering::SeqCst);
+        self.state.changed.notify_all();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tiny_http::{Header, Method, Request, Response};
 
 use crate::log::{self, Level};
-use crate::state::{InFlight, State};
+use crate::state::{State, Taken};
 
 /// Longest time a `/work` request may ask for.
 const MAX_WORK: Duration = Duration::from_secs(60);
@@ -27,9 +27,9 @@ impl Page {
     }
 }
 
-/// Answers a request; it counts as in flight until then.
-pub(crate) fn answer(request: Request, work: &InFlight) {
-    let page = page_for(request.method(), request.url(), work);
+/// Answers a request.
+pub(crate) fn answer(request: Request, taken: &mut Taken) {
+    let page = page_for(request.method(), request.url(), taken);
     let mut response = Response::from_string(page.body).with_status_code(page.status);
     if let Ok(header) = Header::from_bytes("Content-Type", page.kind) {
         response.add_header(header);
@@ -39,15 +39,15 @@ pub(crate) fn answer(request: Request, work: &InFlight) {
     }
 }
 
-fn page_for(method: &Method, url: &str, work: &InFlight) -> Page {
-    let state = work.state();
+fn page_for(method: &Method, url: &str, taken: &mut Taken) -> Page {
+    let state = taken.state();
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     match (method, path) {
         (Method::Get | Method::Head, "/health") => health(state),
-        (Method::Get | Method::Head, "/metrics") => metrics(state, work.others()),
-        (Method::Get, "/work") => slow_work(state, query),
-        (Method::Post, "/drain") => switch_draining(work, true),
-        (Method::Post, "/resume") => switch_draining(work, false),
+        (Method::Get | Method::Head, "/metrics") => metrics(state),
+        (Method::Get, "/work") => slow_work(taken, query),
+        (Method::Post, "/drain") => switch_draining(state, true),
+        (Method::Post, "/resume") => switch_draining(state, false),
         (Method::Get, _) => match path.strip_prefix("/api/quote/") {
             Some(symbol) => quote(symbol),
             None => not_found(),
@@ -73,7 +73,8 @@ fn health(state: &State) -> Page {
     )
 }
 
-fn metrics(state: &State, in_flight: u64) -> Page {
+fn metrics(state: &State) -> Page {
+    let in_flight = state.in_flight();
     Page {
         status: 200,
         kind: "text/plain; version=0.0.4",
@@ -93,10 +94,7 @@ fn metrics(state: &State, in_flight: u64) -> Page {
     clippy::disallowed_methods,
     reason = "being slow is what this page is for"
 )]
-fn slow_work(state: &State, query: &str) -> Page {
-    if state.is_draining() {
-        return Page::json(503, r#"{"error":"draining"}"#.to_owned());
-    }
+fn slow_work(taken: &mut Taken, query: &str) -> Page {
     let asked = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("ms="))
@@ -104,14 +102,16 @@ fn slow_work(state: &State, query: &str) -> Page {
     let Ok(millis) = asked else {
         return Page::json(400, r#"{"error":"ms must be a whole number"}"#.to_owned());
     };
+    if !taken.accept_work() {
+        return Page::json(503, r#"{"error":"draining"}"#.to_owned());
+    }
     let time = Duration::from_millis(millis).min(MAX_WORK);
     thread::sleep(time);
     Page::json(200, format!(r#"{{"worked_ms":{}}}"#, time.as_millis()))
 }
 
-fn switch_draining(work: &InFlight, draining: bool) -> Page {
-    let before = work.state().set_draining(draining);
-    let in_flight = work.others();
+fn switch_draining(state: &State, draining: bool) -> Page {
+    let (before, in_flight) = state.set_draining(draining);
     if before != draining {
         let text = if draining {
             "draining"

@@ -243,14 +243,16 @@ async fn two_restarts_at_once_leave_one_process() {
 #[tokio::test]
 async fn a_recycled_pid_is_never_signalled() {
     let fixture = Fixture::backend(&[], json!({}));
-    fixture.ok("start").await;
-    let real = fixture.ok("status").await;
+    // Forging the record makes the provider lose its own processes, so the test keeps them.
+    let mut lost = vec![pid_of(&fixture.ok("start").await["pid"])];
     let mut stranger = spawn_stranger();
     for forge in [
-        // The pid of our record now belongs to a stranger...
-        (|record: &mut Value, pid: u32| record["process"]["pid"] = json!(pid))
-            as fn(&mut Value, u32),
-        // ...that even has the recorded start time, but of another boot of the machine.
+        // The pid of our record now belongs to a stranger, who was started at another time...
+        (|record: &mut Value, pid: u32| {
+            let key = ProcessKey::of(pid).expect("readable").expect("runs");
+            record["process"] = json!({"pid": pid, "start_ticks": key.start_ticks - 1});
+        }) as fn(&mut Value, u32),
+        // ...or who even has the recorded start time, but of another boot of the machine.
         |record, pid| {
             let key = ProcessKey::of(pid).expect("readable").expect("runs");
             record["process"] = json!(key);
@@ -265,15 +267,17 @@ async fn a_recycled_pid_is_never_signalled() {
             stranger.try_wait().expect("ours").is_none(),
             "the stranger lives"
         );
-        fixture.ok("start").await;
+        lost.push(pid_of(&fixture.ok("start").await["pid"]));
     }
     stranger.kill().expect("ours");
     stranger.wait().expect("ours");
-    let pid = pid_of(&real["pid"]).to_string();
-    Command::new("kill")
-        .args(["-KILL", &pid])
-        .status()
-        .expect("kill runs");
+    for pid in lost {
+        assert!(alive(pid), "it was never signalled");
+        let killed = Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status();
+        assert!(killed.expect("kill runs").success());
+    }
 }
 
 fn spawn_stranger() -> Child {
@@ -303,6 +307,26 @@ async fn who_dies_at_once_is_reported_with_the_log() {
         assert!(error.0.hint.unwrap_or_default().contains("service.log"));
         assert_eq!(fixture.ok("status").await["running"], false);
     }
+}
+
+#[tokio::test]
+async fn who_dies_later_is_down_and_can_be_started_again() {
+    let fixture = Fixture::backend(&["--log-error"], json!({}));
+    let pid = pid_of(&fixture.ok("start").await["pid"]);
+    let killed = Command::new("kill")
+        .args(["-KILL", &pid.to_string()])
+        .status();
+    assert!(killed.expect("kill runs").success());
+    eventually("it has died", || !alive(pid)).await;
+    assert_eq!(fixture.ok("status").await["running"], false);
+    assert_eq!(fixture.ok("health").await["healthy"], false);
+    let report = fixture.run("logs", json!({"pattern": " ERROR "})).await;
+    assert_eq!(
+        report.expect("read")["matched"],
+        1,
+        "its log is still read from its start"
+    );
+    assert_eq!(fixture.ok("start").await["changed"], true);
 }
 
 #[tokio::test]
