@@ -12,7 +12,9 @@ pub(super) fn block_on<T>(
     future: impl Future<Output = Result<T, CliError>>,
 ) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        // One thread for the dispatcher and its workers: a hand-over between threads costs more than
+        // a step's bookkeeping. Handlers that block do so on the blocking pool.
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| {
