@@ -44,11 +44,12 @@ pub(super) async fn watch(
         places: places.clone(),
     };
     let terminal = &context.settings.terminal;
-    let view = if terminal.live {
+    let mut view = if terminal.live {
         RunView::live(&handle.plan, options, ProgressDrawTarget::stderr())
     } else {
         RunView::plain(&handle.plan, options, Box::new(io::stderr()))
     };
+    view.recall(&handle.history);
     let plan = handle.plan.clone();
     let may_ask = terminal.can_ask && !choice.detach && !choice.yes && !context.out.is_json();
     let mut watcher = Watcher {
@@ -86,6 +87,9 @@ impl Watcher<'_> {
         let mut hangup = listen(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        for event in still_open(&handle.history) {
+            self.gates(event);
+        }
         loop {
             tokio::select! {
                 progress = handle.progress.recv() => match progress {
@@ -194,6 +198,24 @@ impl Watcher<'_> {
             out.note("cancelling: running steps get TERM and their grace; again to kill them");
         });
     }
+}
+
+/// The openings of the gates that no later event closed.
+fn still_open(history: &[RunEvent]) -> Vec<&RunEvent> {
+    let mut open: Vec<&RunEvent> = Vec::new();
+    for event in history {
+        match &event.event {
+            EventKind::GateOpened { .. } => open.push(event),
+            EventKind::GateApproved { step }
+            | EventKind::GateRejected { step }
+            | EventKind::GateExpired { step }
+            | EventKind::StepSkipped { step, .. } => {
+                open.retain(|opening| opening.event.step() != Some(step));
+            }
+            _ => {}
+        }
+    }
+    open
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {

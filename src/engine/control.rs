@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::error::EngineError;
 use super::progress::ProgressReceiver;
 use crate::base::{RunId, StepId};
-use crate::event::{Actor, Outcome, Vote};
+use crate::event::{Actor, Outcome, RunEvent, Vote};
 use crate::plan::Plan;
 use crate::run::GateView;
 
@@ -86,6 +86,8 @@ pub struct RunHandle {
     pub run: RunId,
     /// Its plan.
     pub plan: Arc<Plan>,
+    /// What had happened before it was resumed; empty for a new run.
+    pub history: Vec<RunEvent>,
     /// What happens.
     pub progress: ProgressReceiver,
     /// What may be asked.

@@ -112,7 +112,7 @@ impl Engine {
             .store
             .create_run(record, first.clone(), parts.owner.clone())
             .await?;
-        Ok(self.drive(state, vec![first], options))
+        Ok(self.drive(state, Vec::new(), first, options))
     }
 
     /// Takes over a run that no living process drives, and goes on with its recorded plan.
@@ -155,9 +155,10 @@ impl Engine {
         let plan = Plan::from_json(&parts.store.plan_json(run)?)
             .map_err(|error| damaged(error.to_string()))?;
         let mut state = new_state(run, &Arc::new(plan))?;
-        for event in parts.store.events_after(run, EventSeq(0))? {
+        let history = parts.store.events_after(run, EventSeq(0))?;
+        for event in &history {
             state
-                .apply(&event)
+                .apply(event)
                 .map_err(|error| damaged(error.to_string()))?;
         }
         if let Some(outcome) = state.outcome() {
@@ -177,18 +178,23 @@ impl Engine {
             .store
             .append(vec![resumed.clone()], state.status())
             .await?;
-        Ok(self.drive(state, vec![resumed], options))
+        Ok(self.drive(state, history, resumed, options))
     }
 
-    fn drive(&self, state: RunState, told: Vec<RunEvent>, options: RunOptions) -> RunHandle {
-        let run = told[0].run;
+    /// Drives on after `first`, which is durable already.
+    fn drive(
+        &self,
+        state: RunState,
+        history: Vec<RunEvent>,
+        first: RunEvent,
+        options: RunOptions,
+    ) -> RunHandle {
+        let run = first.run;
         let plan = Arc::clone(state.plan());
         let (progress, receiver) = progress::channel();
         let (asks, ask_receiver) = mpsc::unbounded_channel();
-        (self.parts.on_durable)(&told);
-        for event in told {
-            progress.event(event);
-        }
+        (self.parts.on_durable)(std::slice::from_ref(&first));
+        progress.event(first);
         let caller = Caller::new(&self.parts, run, &plan);
         let dispatcher = Dispatcher::new(
             self.parts.clone(),
@@ -202,6 +208,7 @@ impl Engine {
         RunHandle {
             run,
             plan,
+            history,
             progress: receiver,
             control: Control(asks),
             task: tokio::spawn(dispatcher.run()),

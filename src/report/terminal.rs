@@ -105,6 +105,13 @@ impl RunView {
         &self.timeline
     }
 
+    /// Takes in what had happened before the watching began, without showing it again.
+    pub fn recall(&mut self, history: &[RunEvent]) {
+        for event in history {
+            self.timeline.apply(event);
+        }
+    }
+
     /// Takes in progress.
     ///
     /// # Errors
