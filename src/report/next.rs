@@ -159,6 +159,6 @@ mod tests {
         let again = some("runbook exec service-restart --env local");
         assert_eq!(command(fixtures::rejected()), again);
         assert_eq!(command(fixtures::cancelled()), again);
-        assert_eq!(command(Story::begin()), some("runbook status 01KA"));
+        assert_eq!(command(Story::begin()), some("runbook resume 01KA"));
     }
 }
