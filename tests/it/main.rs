@@ -6,7 +6,9 @@
 )]
 
 mod architecture;
+mod cli_ending;
 mod cli_exec;
+mod cli_gates;
 mod cli_look;
 mod documents;
 mod support;
