@@ -1,6 +1,7 @@
 //! Runs that end before their time: cancelled, interrupted, or their engine killed.
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::support::{Background, TestEnv, is_alive, job, wait_until};
 
@@ -132,11 +133,14 @@ fn killed_in_the_middle(effect: &str) -> TestEnv {
     exec.signal(Signal::SIGKILL);
     let output = exec.finish();
     assert_eq!(output.code, None, "{output}");
+    // KILL gives the engine no chance to end its step; its group is ours to end.
+    let group = Pid::from_raw(i32::try_from(pids[1]).expect("a pid"));
+    killpg(group, Signal::SIGKILL).expect("the step has a group of its own");
+    gone(pids);
     let runs = env.run(["runs", "--unfinished"]).stdout;
     assert!(runs.contains("job"), "{runs}");
     let resumed = env.start(["resume", "latest"]).finish();
     env.write("resumed", &resumed.to_string());
-    gone(pids);
     env
 }
 
