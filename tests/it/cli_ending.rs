@@ -3,9 +3,9 @@
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::support::{Background, TestEnv, is_alive, job, wait_until};
+use crate::support::{Background, Lifeline, TestEnv, job};
 
-/// A step with a child of its own; both write down who they are and go on for a minute.
+/// A step with a child of its own; both hold the lifeline and go on for a minute.
 const LONG: &str = r#"steps:
   - id: put
     uses: shell
@@ -18,8 +18,9 @@ const LONG: &str = r#"steps:
     with:
       script: |
         trap 'echo TERM >> marker; exit 1' TERM
-        sleep 60 & echo $! > child
-        echo $$ > shell
+        exec 3> alive
+        sleep 60 &
+        echo $$ >&3
         wait
   - id: never
     uses: shell
@@ -30,19 +31,12 @@ finally:
     with: { script: "echo {{ run.outcome }} >> marker" }
 "#;
 
-/// The started run, once its long step is under way, with the processes of the step.
-fn under_way(env: &TestEnv) -> (Background, [u32; 2]) {
+/// The started run, once its long step is under way; the lifeline and the process id of the step.
+fn under_way(env: &TestEnv) -> (Background, Lifeline, Pid) {
+    let step = env.lifeline("alive");
     let exec = env.start(["exec", "job"]);
-    let pids = [env.pid_in("child"), env.pid_in("shell")];
-    assert!(pids.iter().all(|pid| is_alive(*pid)), "{pids:?}");
-    (exec, pids)
-}
-
-/// Nothing of the step is left. KILL is not waited for by the one who sends it.
-fn gone(pids: [u32; 2]) {
-    wait_until("the processes of the step are gone", || {
-        !pids.iter().any(|pid| is_alive(*pid))
-    });
+    let pid = step.heard().parse().expect("a process id");
+    (exec, step, Pid::from_raw(pid))
 }
 
 /// `LONG` with a step that does not heed TERM.
@@ -53,13 +47,13 @@ fn stubborn() -> String {
 #[test]
 fn another_process_cancels_a_run() {
     let env = job(LONG);
-    let (exec, pids) = under_way(&env);
+    let (exec, step, _) = under_way(&env);
     let cancelled = env.run(["cancel", "latest", "--reason", "wrong service"]);
     assert_eq!(cancelled.code, Some(0), "{cancelled}");
     let output = exec.finish();
     assert_eq!(output.code, Some(8), "{output}");
     assert!(output.stdout.contains("wrong service"), "{output}");
-    gone(pids);
+    step.gone();
     assert_eq!(env.read("marker"), "put\nTERM\ncancelled\n");
     let status = env.run(["status"]).stdout;
     assert!(status.contains("job on local: cancelled"), "{status}");
@@ -85,11 +79,11 @@ fn a_waiting_run_that_nobody_drives_is_cancelled_by_its_next_driver() {
 fn interrupted_once_it_ends_in_good_order() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let env = job(LONG);
-        let (exec, pids) = under_way(&env);
+        let (exec, step, _) = under_way(&env);
         exec.signal(signal);
         let output = exec.finish();
         assert_eq!(output.code, Some(8), "{signal}\n{output}");
-        gone(pids);
+        step.gone();
         assert_eq!(env.read("marker"), "put\nTERM\ncancelled\n", "{signal}");
     }
 }
@@ -97,14 +91,14 @@ fn interrupted_once_it_ends_in_good_order() {
 #[test]
 fn interrupted_twice_it_kills_and_can_be_resumed() {
     let env = job(&stubborn());
-    let (mut exec, pids) = under_way(&env);
+    let (mut exec, step, _) = under_way(&env);
     exec.signal(Signal::SIGINT);
-    exec.until(&["cancel_requested"]);
-    assert!(is_alive(pids[1]), "it does not heed TERM");
+    exec.until("cancel_requested");
+    assert!(step.is_held(), "it does not heed TERM");
     exec.signal(Signal::SIGINT);
     let output = exec.finish();
     assert_eq!(output.code, Some(8), "{output}");
-    gone(pids);
+    step.gone();
     assert_eq!(env.read("marker"), "put\n", "`finally` is left to resume");
     let resumed = env.run(["resume", "latest"]);
     assert_eq!(resumed.code, Some(8), "{resumed}");
@@ -120,23 +114,23 @@ fn killed_in_the_middle(effect: &str) -> TestEnv {
     with:
       script: |
         echo ran >> marker
-        test ! -e shell || exit 0
-        sleep 60 & echo $! > child
-        echo $$ > shell
+        test "$(wc -l < marker)" -eq 1 || exit 0
+        exec 3> alive
+        sleep 60 &
+        echo $$ >&3
         wait
 {effect}  - id: after
     uses: shell
     with: {{ script: "echo after >> marker" }}
 "#
     ));
-    let (exec, pids) = under_way(&env);
+    let (exec, step, group) = under_way(&env);
     exec.signal(Signal::SIGKILL);
     let output = exec.finish();
     assert_eq!(output.code, None, "{output}");
     // KILL gives the engine no chance to end its step; its group is ours to end.
-    let group = Pid::from_raw(i32::try_from(pids[1]).expect("a pid"));
     killpg(group, Signal::SIGKILL).expect("the step has a group of its own");
-    gone(pids);
+    step.gone();
     let runs = env.run(["runs", "--unfinished"]).stdout;
     assert!(runs.contains("job"), "{runs}");
     let resumed = env.start(["resume", "latest"]).finish();
@@ -170,12 +164,12 @@ fn what_must_happen_once_is_not_run_again_after_a_crash() {
 #[test]
 fn a_run_that_is_driven_is_not_driven_twice() {
     let env = job(LONG);
-    let (exec, pids) = under_way(&env);
+    let (exec, step, _) = under_way(&env);
     let second = env.run(["resume", "latest"]);
     assert_eq!(second.code, Some(2), "{second}");
     assert!(second.stderr.contains("  next: runbook "), "{second}");
     exec.signal(Signal::SIGINT);
     let output = exec.finish();
     assert_eq!(output.code, Some(8), "{output}");
-    gone(pids);
+    step.gone();
 }

@@ -24,9 +24,7 @@ fn list() {
 
 #[test]
 fn list_for_programs() {
-    assert_snapshot!(deploy().run(["list", "--output", "json"]), @r#"
-    {"description":"Records what runs, asks, and puts the version in place.","file":"runbooks/deploy.yaml","name":"deploy","owner":"platform-team","params":[{"default":"v1","description":"Version to put in place","name":"version","required":false,"type":"string"}],"risk":"low","severity":"P2","steps":5,"title":"Put a new version in place","valid":true}
-    "#);
+    assert_snapshot!(deploy().run(["list", "--output", "json"]), @r#"{"description":"Records what runs, asks, and puts the version in place.","file":"runbooks/deploy.yaml","name":"deploy","owner":"platform-team","params":[{"default":"v1","description":"Version to put in place","name":"version","required":false,"type":"string"}],"risk":"low","severity":"P2","steps":5,"title":"Put a new version in place","valid":true}"#);
 }
 
 #[test]
@@ -59,9 +57,7 @@ fn show_of_an_unknown_runbook_suggests_the_one_that_was_meant() {
 
 #[test]
 fn check_finds_nothing() {
-    assert_snapshot!(deploy().run(["check"]), @r"
-    3 files checked, nothing found
-    ");
+    assert_snapshot!(deploy().run(["check"]), @"3 files checked, nothing found");
 }
 
 #[test]

@@ -1,36 +1,58 @@
 //! The program while it runs: a test waits for its events, never for time to pass.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 
 use super::{Output, TestEnv};
 
 /// No test waits longer; on a machine under load things are slow, but not as slow as this.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long to pause between two looks at a condition that nothing announces.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// The end of a named pipe that the processes of a step hold the other end of, so that they are
+/// heard, and are known to be gone when nobody holds it any more.
+pub(crate) struct Lifeline(Receiver<String>);
 
-/// Looks until a condition holds; fails the test when it never does.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        std::thread::sleep(LOOK_AGAIN);
+impl Lifeline {
+    /// Waits until a process of the step has written a line, and gives it.
+    pub(crate) fn heard(&self) -> String {
+        self.0.recv_timeout(DEADLINE).expect("the step says a word")
+    }
+
+    /// Whether a process of the step is there.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.try_recv() == Err(TryRecvError::Empty)
+    }
+
+    /// Waits until every process of the step is gone.
+    pub(crate) fn gone(&self) {
+        assert_eq!(
+            self.0.recv_timeout(DEADLINE),
+            Err(RecvTimeoutError::Disconnected),
+            "a process of the step is still there"
+        );
     }
 }
 
-/// Whether a process is there and not merely waiting to be reaped.
-pub(crate) fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| stat.rsplit_once(") ")?.1.chars().next())
-        .is_some_and(|state| !matches!(state, 'Z' | 'X'))
+/// Gives the lines of a stream as they come, from a thread of its own.
+fn lines_of(
+    open: impl FnOnce() -> std::io::Result<Box<dyn Read>> + Send + 'static,
+) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(open().expect("it opens")).lines() {
+            // A line that nobody waits for any more is of no use.
+            let _ = sender.send(line.expect("text"));
+        }
+    });
+    lines
 }
 
 /// A started `runbook … --output json`. Killed when dropped.
@@ -38,7 +60,7 @@ pub(crate) struct Background {
     child: Child,
     lines: Receiver<String>,
     seen: String,
-    root: std::path::PathBuf,
+    root: PathBuf,
 }
 
 impl TestEnv {
@@ -53,13 +75,7 @@ impl TestEnv {
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().expect("a pipe");
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                // A line that nobody waits for any more is of no use.
-                let _ = sender.send(line.expect("text"));
-            }
-        });
+        let lines = lines_of(move || Ok(Box::new(stdout)));
         Background {
             child,
             lines,
@@ -68,37 +84,35 @@ impl TestEnv {
         }
     }
 
-    /// The process id that a step wrote into a file, as soon as it is there.
-    pub(crate) fn pid_in(&self, path: &str) -> u32 {
-        let path = self.root().join(path);
-        let mut pid = None;
-        wait_until(&format!("{} holds a pid", path.display()), || {
-            pid = std::fs::read_to_string(&path)
-                .ok()
-                .filter(|text| text.ends_with('\n'))
-                .and_then(|text| text.trim().parse().ok());
-            pid.is_some()
-        });
-        pid.expect("a pid")
+    /// A named pipe in the folder; a step holds it by `exec 3> NAME`.
+    pub(crate) fn lifeline(&self, name: &str) -> Lifeline {
+        let path = self.root().join(name);
+        mkfifo(&path, Mode::S_IRWXU).expect("a named pipe");
+        // Opening waits for the step.
+        Lifeline(lines_of(move || Ok(Box::new(File::open(path)?))))
     }
 }
 
 impl Background {
-    /// Waits for a line of standard output that contains all of these words.
-    pub(crate) fn until(&mut self, words: &[&str]) {
+    /// Waits for a line of standard output that contains a word.
+    pub(crate) fn until(&mut self, word: &str) {
         let end = Instant::now() + DEADLINE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.seen.push_str(&line);
-                    self.seen.push('\n');
-                    if words.iter().all(|word| line.contains(word)) {
-                        return;
-                    }
-                }
-                Err(reason) => panic!("no line with {words:?}: {reason}\n{}", self.seen),
+        while !self.next(end).expect("it goes on").contains(word) {}
+    }
+
+    /// The next line of standard output; none when it is at its end.
+    fn next(&mut self, end: Instant) -> Option<String> {
+        match self
+            .lines
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            Ok(line) => {
+                self.seen.push_str(&line);
+                self.seen.push('\n');
+                Some(line)
             }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("waited in vain after:\n{}", self.seen),
         }
     }
 
@@ -110,7 +124,9 @@ impl Background {
 
     /// Waits for its end and gives all that it printed.
     pub(crate) fn finish(mut self) -> Output {
-        let status = self.wait();
+        let end = Instant::now() + DEADLINE;
+        while self.next(end).is_some() {}
+        let status = self.child.wait().expect("its status");
         let mut stderr = Vec::new();
         let mut pipe = self.child.stderr.take().expect("a pipe");
         pipe.read_to_end(&mut stderr).expect("readable");
@@ -120,22 +136,6 @@ impl Background {
             stderr,
         };
         Output::new(&output, &self.root)
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.seen.push_str(&line);
-                    self.seen.push('\n');
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end\n{}", self.seen),
-            }
-        }
-        self.child.wait().expect("its status")
     }
 }
 

@@ -5,7 +5,7 @@ mod env;
 mod output;
 mod repo;
 
-pub(crate) use background::{Background, is_alive, wait_until};
+pub(crate) use background::{Background, Lifeline};
 pub(crate) use env::TestEnv;
 pub(crate) use output::Output;
 pub(crate) use repo::{DEPLOY, job};
