@@ -139,6 +139,14 @@ steps:
     let wrong = env.run(["exec", "job", "--param", "who=x", "--param", "times=many"]);
     assert_eq!(wrong.code, Some(3), "{wrong}");
     assert!(wrong.stderr.contains("many"), "{wrong}");
+    let absent = env.run(["exec", "job", "--param-file", "vlaues.yaml"]);
+    assert_eq!(absent.code, Some(2), "{absent}");
+    assert!(
+        absent
+            .stderr
+            .contains("there is no file vlaues.yaml\n  next: "),
+        "{absent}"
+    );
     assert_eq!(env.read("marker").lines().count(), 2, "nothing more ran");
 }
 
