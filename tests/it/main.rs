@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod cli_look;
 mod documents;
 mod support;
 mod surface;

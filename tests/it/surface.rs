@@ -62,7 +62,7 @@ fn init_inside_a_repository_is_refused() {
     env.write("deep/er/x", "");
     assert_snapshot!(env.run(["-C", "deep/er", "init", "--output", "json"]), @r#"
     ------- stderr
-    {"error":{"causes":[],"exit_code":2,"kind":"usage","message":"[ROOT]/deep/er already belongs to the runbook repository [ROOT]","next":["runbook list"]}}
+    {"error":{"causes":[],"diagnostics":[],"exit_code":2,"kind":"usage","message":"[ROOT]/deep/er already belongs to the runbook repository [ROOT]","next":["runbook list"]}}
     [exit status: 2]
     "#);
 }

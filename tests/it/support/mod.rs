@@ -2,5 +2,7 @@
 
 mod env;
 mod output;
+mod repo;
 
 pub(crate) use env::TestEnv;
+pub(crate) use repo::DEPLOY;
