@@ -7,6 +7,7 @@
 
 mod architecture;
 mod documents;
+mod schemas;
 mod support;
 mod surface;
 
