@@ -8,6 +8,7 @@
 mod architecture;
 mod cli_look;
 mod documents;
+mod schemas;
 mod support;
 mod surface;
 
