@@ -6,8 +6,10 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli_look;
 mod documents;
+mod end_to_end;
 mod schemas;
 mod support;
 mod surface;

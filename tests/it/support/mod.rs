@@ -5,4 +5,5 @@ mod output;
 mod repo;
 
 pub(crate) use env::TestEnv;
+pub(crate) use output::Output;
 pub(crate) use repo::DEPLOY;
