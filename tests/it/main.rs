@@ -7,6 +7,7 @@
 
 mod architecture;
 mod bad_input;
+mod cli_exec;
 mod cli_look;
 mod documents;
 mod end_to_end;

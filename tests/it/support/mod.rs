@@ -6,4 +6,4 @@ mod repo;
 
 pub(crate) use env::TestEnv;
 pub(crate) use output::Output;
-pub(crate) use repo::DEPLOY;
+pub(crate) use repo::{DEPLOY, job};

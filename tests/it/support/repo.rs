@@ -58,3 +58,11 @@ impl TestEnv {
         env
     }
 }
+
+/// A repository with the runbook `job` of these keys, `steps` among them.
+pub(crate) fn job(keys: &str) -> TestEnv {
+    TestEnv::with_runbook(
+        "job",
+        &format!("runbook: v1\nname: job\ntitle: A job\n{keys}"),
+    )
+}
