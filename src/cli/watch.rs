@@ -119,18 +119,7 @@ impl Watcher<'_> {
             // The reader may go away; the run goes on, and the record is complete.
             let _ = write_progress(&mut io::stdout().lock(), progress);
         } else if !(self.questions.is_asking() && matches!(progress, Progress::Output { .. })) {
-            let asking = self.questions.is_asking();
-            if asking && self.context.settings.terminal.live {
-                // What is shown now takes the place of the question, which is then asked below it.
-                self.view.suspend(|| {
-                    let _ = write!(io::stderr().lock(), "\r\x1b[2K");
-                });
-            }
             let _ = self.view.on(progress, SystemClock.now());
-            if asking {
-                self.questions.asked_again();
-                self.ask();
-            }
         }
         if let Progress::Event(event) = progress {
             self.gates(event);
@@ -140,10 +129,10 @@ impl Watcher<'_> {
 
     fn gates(&mut self, event: &RunEvent) {
         match &event.event {
-            EventKind::GateOpened { step, .. } => {
+            EventKind::GateOpened { step, message, .. } => {
                 if self.choice.yes {
                     self.vote(step.clone(), Vote::Approve, None);
-                } else if self.questions.add(step.clone()) {
+                } else if self.questions.add(step.clone(), message.clone()) {
                     self.ask();
                 }
             }
@@ -160,11 +149,9 @@ impl Watcher<'_> {
     }
 
     fn ask(&mut self) {
-        let now = SystemClock.now();
         let Some(text) = self.questions.text() else {
-            return self.view.hold(self.questions.is_asking(), now);
+            return;
         };
-        self.view.hold(true, now);
         self.view.suspend(|| {
             let mut err = io::stderr().lock();
             let _ = write!(err, "{text}");
@@ -253,7 +240,7 @@ fn parse_answer(line: &str) -> Option<(Vote, Option<String>)> {
 /// The gates that a person at the terminal is asked about, one at a time.
 struct Questions {
     may_ask: bool,
-    open: VecDeque<StepId>,
+    open: VecDeque<(StepId, String)>,
     lines: Option<mpsc::UnboundedReceiver<String>>,
     shown: Option<StepId>,
 }
@@ -274,20 +261,20 @@ impl Questions {
     }
 
     /// A gate opened; says whether it is to be asked about now.
-    fn add(&mut self, step: StepId) -> bool {
-        self.open.push_back(step);
+    fn add(&mut self, step: StepId, message: String) -> bool {
+        self.open.push_back((step, message));
         self.may_ask && self.open.len() == 1
     }
 
     /// A gate closed by another way; says whether the next question is to be shown.
     fn settled(&mut self, step: &StepId) -> bool {
-        let was_first = self.open.front() == Some(step);
-        self.open.retain(|open| open != step);
+        let was_first = self.open.front().is_some_and(|(first, _)| first == step);
+        self.open.retain(|(open, _)| open != step);
         was_first && self.is_asking()
     }
 
     fn take(&mut self) -> Option<StepId> {
-        self.open.pop_front()
+        self.open.pop_front().map(|(step, _)| step)
     }
 
     fn give_up(&mut self) {
@@ -304,12 +291,17 @@ impl Questions {
         if !self.may_ask {
             return None;
         }
-        let step = self.open.front()?;
+        let (step, message) = self.open.front()?;
         if self.shown.as_ref() == Some(step) {
             return None;
         }
         self.shown = Some(step.clone());
-        let text = format!("  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
+        let safe: String = message
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let text =
+            format!("\n  {safe}\n  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
         self.lines.get_or_insert_with(read_lines);
         Some(text)
     }
@@ -366,11 +358,11 @@ mod tests {
     #[test]
     fn one_question_at_a_time_and_each_once() {
         let mut questions = Questions::new(true);
-        assert!(questions.add(id("a")));
-        assert!(!questions.add(id("b")));
+        assert!(questions.add(id("a"), "go\u{1b}[2J?".to_owned()));
+        assert!(!questions.add(id("b"), "and?".to_owned()));
         questions.lines = Some(mpsc::unbounded_channel().1);
         let text = questions.text().expect("a question");
-        assert!(text.contains("approve `a`"));
+        assert!(text.contains("approve `a`") && !text.contains('\u{1b}'));
         assert_eq!(questions.text(), None);
         assert!(questions.settled(&id("a")), "b is next");
         assert!(
@@ -386,7 +378,7 @@ mod tests {
     #[test]
     fn without_a_terminal_nobody_is_asked() {
         let mut questions = Questions::new(false);
-        assert!(!questions.add(id("a")));
+        assert!(!questions.add(id("a"), "go?".to_owned()));
         assert!(!questions.is_asking());
         assert_eq!(questions.text(), None);
     }

@@ -23,8 +23,6 @@ pub(super) struct Live {
     last_words: HashMap<StepId, LastWords>,
     pub(super) kept: Vec<String>,
     drawn_at: Option<Timestamp>,
-    /// A question stands below: nothing is drawn there, permanent lines still are.
-    pub(super) held: bool,
 }
 
 /// The last line a step printed, and the beginning of the next.
@@ -65,7 +63,6 @@ impl Live {
             last_words: HashMap::new(),
             kept: Vec::new(),
             drawn_at: None,
-            held: false,
         }
     }
 
@@ -94,11 +91,8 @@ impl Live {
         self.drawn_at = Some(now);
         self.print_kept();
         if !quiet {
-            let status = match self.held {
-                true => Vec::new(),
-                false => self.status(lines, timeline, now),
-            };
-            self.bar.set_message(status.join("\n"));
+            self.bar
+                .set_message(self.status(lines, timeline, now).join("\n"));
             self.bar.force_draw();
         }
     }

@@ -162,16 +162,6 @@ impl RunView {
         }
     }
 
-    /// Holds the live part back while a question stands on the terminal, or lets it go on.
-    pub fn hold(&mut self, held: bool, now: Timestamp) {
-        if let Face::Live(live) = &mut self.face
-            && live.held != held
-        {
-            live.held = held;
-            live.draw(&self.lines, &self.timeline, self.quiet, now);
-        }
-    }
-
     /// Clears the live part while `f` uses the terminal, for a question to the user.
     pub fn suspend<R>(&mut self, f: impl FnOnce() -> R) -> R {
         match &mut self.face {
