@@ -122,7 +122,18 @@ impl Watcher<'_> {
             // The reader may go away; the run goes on, and the record is complete.
             let _ = write_progress(&mut io::stdout().lock(), progress);
         } else if !(self.questions.is_asking() && matches!(progress, Progress::Output { .. })) {
+            let asking = self.questions.is_asking();
+            if asking && self.context.settings.terminal.live {
+                // What is shown now takes the place of the question, which is then asked below it.
+                self.view.suspend(|| {
+                    let _ = write!(io::stderr().lock(), "\r\x1b[2K");
+                });
+            }
             let _ = self.view.on(progress, SystemClock.now());
+            if asking {
+                self.questions.asked_again();
+                self.ask();
+            }
         }
         if let Progress::Event(event) = progress {
             self.gates(event, self.context.out.quiet);
