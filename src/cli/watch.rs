@@ -54,6 +54,7 @@ pub(super) async fn watch(
     let may_ask = terminal.can_ask && !choice.detach && !choice.yes && !context.out.is_json();
     let mut watcher = Watcher {
         context,
+        prefix: places.prefix.clone(),
         view,
         control: handle.control.clone(),
         choice,
@@ -73,6 +74,8 @@ pub(super) async fn watch(
 
 struct Watcher<'a> {
     context: &'a Context,
+    /// The run, as a person may type it.
+    prefix: String,
     view: RunView,
     control: Control,
     choice: Watch,
@@ -88,7 +91,7 @@ impl Watcher<'_> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         for event in still_open(&handle.history) {
-            self.gates(event);
+            self.gates(event, true);
         }
         loop {
             tokio::select! {
@@ -119,20 +122,35 @@ impl Watcher<'_> {
             // The reader may go away; the run goes on, and the record is complete.
             let _ = write_progress(&mut io::stdout().lock(), progress);
         } else if !(self.questions.is_asking() && matches!(progress, Progress::Output { .. })) {
+            let asking = self.questions.is_asking();
+            if asking && self.context.settings.terminal.live {
+                // What is shown now takes the place of the question, which is then asked below it.
+                self.view.suspend(|| {
+                    let _ = write!(io::stderr().lock(), "\r\x1b[2K");
+                });
+            }
             let _ = self.view.on(progress, SystemClock.now());
+            if asking {
+                self.questions.asked_again();
+                self.ask();
+            }
         }
         if let Progress::Event(event) = progress {
-            self.gates(event);
+            self.gates(event, self.context.out.quiet);
         }
         Ok(())
     }
 
-    fn gates(&mut self, event: &RunEvent) {
+    /// `untold`: the display has not said what the gate asks.
+    fn gates(&mut self, event: &RunEvent, untold: bool) {
         match &event.event {
             EventKind::GateOpened { step, message, .. } => {
                 if self.choice.yes {
                     self.vote(step.clone(), Vote::Approve, None);
-                } else if self.questions.add(step.clone(), message.clone()) {
+                } else if self
+                    .questions
+                    .add(step.clone(), untold.then(|| message.clone()))
+                {
                     self.ask();
                 }
             }
@@ -150,9 +168,12 @@ impl Watcher<'_> {
 
     fn ask(&mut self) {
         let Some(text) = self.questions.text() else {
+            if !self.questions.is_asking() {
+                self.view.answered();
+            }
             return;
         };
-        self.view.suspend(|| {
+        self.view.ask(|| {
             let mut err = io::stderr().lock();
             let _ = write!(err, "{text}");
             let _ = err.flush();
@@ -161,10 +182,14 @@ impl Watcher<'_> {
 
     fn answered(&mut self, line: Option<String>) {
         let Some(line) = line else {
-            self.questions.give_up();
-            self.context
-                .out
-                .note("nobody answers here; the gate waits for: runbook approve");
+            let gate = self.questions.give_up();
+            self.view.answered();
+            let (out, prefix) = (self.context.out, &self.prefix);
+            self.view.suspend(|| {
+                out.note(format_args!(
+                    "\nnobody answers here; the run waits for: runbook approve {prefix} {gate}"
+                ));
+            });
             return;
         };
         match parse_answer(&line) {
@@ -173,7 +198,11 @@ impl Watcher<'_> {
                     self.vote(step, vote, comment);
                 }
             }
-            None => self.questions.asked_again(),
+            None => {
+                let out = self.context.out;
+                out.note("  that is neither yes nor no");
+                self.questions.asked_again();
+            }
         }
         self.ask();
     }
@@ -240,7 +269,8 @@ fn parse_answer(line: &str) -> Option<(Vote, Option<String>)> {
 /// The gates that a person at the terminal is asked about, one at a time.
 struct Questions {
     may_ask: bool,
-    open: VecDeque<(StepId, String)>,
+    /// Each gate with what it asks, unless that stands on the terminal already.
+    open: VecDeque<(StepId, Option<String>)>,
     lines: Option<mpsc::UnboundedReceiver<String>>,
     shown: Option<StepId>,
 }
@@ -261,7 +291,7 @@ impl Questions {
     }
 
     /// A gate opened; says whether it is to be asked about now.
-    fn add(&mut self, step: StepId, message: String) -> bool {
+    fn add(&mut self, step: StepId, message: Option<String>) -> bool {
         self.open.push_back((step, message));
         self.may_ask && self.open.len() == 1
     }
@@ -277,9 +307,13 @@ impl Questions {
         self.open.pop_front().map(|(step, _)| step)
     }
 
-    fn give_up(&mut self) {
+    /// Nobody is asked any more; gives the gate that was asked about, or nothing.
+    fn give_up(&mut self) -> String {
         self.may_ask = false;
         self.lines = None;
+        self.open
+            .front()
+            .map_or_else(String::new, |(gate, _)| gate.to_string())
     }
 
     fn asked_again(&mut self) {
@@ -296,12 +330,12 @@ impl Questions {
             return None;
         }
         self.shown = Some(step.clone());
-        let safe: String = message
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let message = message.as_ref().map_or_else(String::new, |message| {
+            let safe = |c: char| if c.is_control() { ' ' } else { c };
+            format!("\n  {}\n", message.chars().map(safe).collect::<String>())
+        });
         let text =
-            format!("\n  {safe}\n  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
+            format!("{message}  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
         self.lines.get_or_insert_with(read_lines);
         Some(text)
     }
@@ -358,8 +392,8 @@ mod tests {
     #[test]
     fn one_question_at_a_time_and_each_once() {
         let mut questions = Questions::new(true);
-        assert!(questions.add(id("a"), "go\u{1b}[2J?".to_owned()));
-        assert!(!questions.add(id("b"), "and?".to_owned()));
+        assert!(questions.add(id("a"), Some("go\u{1b}[2J?".to_owned())));
+        assert!(!questions.add(id("b"), None));
         questions.lines = Some(mpsc::unbounded_channel().1);
         let text = questions.text().expect("a question");
         assert!(text.contains("approve `a`") && !text.contains('\u{1b}'));
@@ -378,7 +412,7 @@ mod tests {
     #[test]
     fn without_a_terminal_nobody_is_asked() {
         let mut questions = Questions::new(false);
-        assert!(!questions.add(id("a"), "go?".to_owned()));
+        assert!(!questions.add(id("a"), Some("go\u{1b}[2J?".to_owned())));
         assert!(!questions.is_asking());
         assert_eq!(questions.text(), None);
     }

@@ -173,6 +173,26 @@ impl RunView {
         }
     }
 
+    /// Takes the live part away while a question stands on the terminal, so that the answer is typed
+    /// right behind it.
+    pub fn ask(&mut self, f: impl FnOnce()) {
+        if let Face::Live(live) = &mut self.face {
+            live.print_kept();
+            live.bar.finish_and_clear();
+        }
+        f();
+    }
+
+    /// The question was answered: the live part comes back.
+    pub fn answered(&mut self) {
+        if let Face::Live(live) = &mut self.face
+            && live.bar.is_finished()
+        {
+            live.bar.set_message("");
+            live.bar.reset();
+        }
+    }
+
     fn on_event(&mut self, event: &RunEvent, now: Timestamp) -> io::Result<()> {
         self.timeline.apply(event);
         match &event.event {

@@ -7,11 +7,14 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod cli_ending;
 mod cli_exec;
 mod cli_gates;
 mod cli_look;
 mod documents;
+mod end_to_end;
+mod schemas;
 mod support;
 mod surface;
 

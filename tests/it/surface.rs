@@ -42,6 +42,9 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
     created  runbooks/hello.yaml
     created  runbooks/environments/local.yaml
     created  runbooks/policy.yaml
+    created  schemas/runbook.schema.json
+    created  schemas/environment.schema.json
+    created  schemas/policy.schema.json
     ------- stderr
     next: runbook exec hello
     ");
@@ -51,8 +54,37 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
     created  runbooks/policy.yaml
     kept     runbooks/hello.yaml (it was there)
     kept     runbooks/environments/local.yaml (it was there)
+    kept     schemas/runbook.schema.json (it was there)
+    kept     schemas/environment.schema.json (it was there)
+    kept     schemas/policy.schema.json (it was there)
     ");
     assert_eq!(env.read("runbooks/hello.yaml"), "mine\n");
+}
+
+#[test]
+fn what_init_creates_is_valid_and_runs() {
+    let env = TestEnv::new();
+    for arguments in [&["init"][..], &["check"], &["exec", "hello"]] {
+        let output = env.finish(env.command().args(arguments));
+        assert_eq!(output.code, Some(0), "{arguments:?}: {output}");
+    }
+    let output = env.run(["logs"]);
+    assert!(output.stdout.contains("hello, world"), "{output}");
+    for path in [
+        "runbooks/hello.yaml",
+        "runbooks/environments/local.yaml",
+        "runbooks/policy.yaml",
+    ] {
+        let text = env.read(path);
+        let (_, schema) = text
+            .lines()
+            .next()
+            .and_then(|line| line.split_once("$schema="))
+            .expect("a line for the editor");
+        let folder = env.root().join(path);
+        let schema = folder.parent().expect("a folder").join(schema);
+        assert!(schema.is_file(), "{path} names {}", schema.display());
+    }
 }
 
 #[test]

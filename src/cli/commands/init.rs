@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::schema;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
+use crate::cli::workspace::registry;
 use crate::settings::{Repository, SettingsError};
 
 /// The name of the first runbook.
@@ -21,11 +23,16 @@ pub(super) fn run(context: &Context) -> Result<ExitStatus, CliError> {
     let start = &context.settings.start;
     refuse_nesting(start)?;
     let repository = Repository::at(start);
-    let files: [(PathBuf, &str); 3] = [
-        (repository.runbook_file(FIRST), RUNBOOK),
-        (repository.environment_file("local"), ENVIRONMENT),
-        (repository.policy_file(), POLICY),
+    let mut files: Vec<(PathBuf, String)> = vec![
+        (repository.runbook_file(FIRST), RUNBOOK.to_owned()),
+        (repository.environment_file("local"), ENVIRONMENT.to_owned()),
+        (repository.policy_file(), POLICY.to_owned()),
     ];
+    // The `$schema` line of each file names one of these, so that an editor completes its keys.
+    let folder = repository.root().join(schema::FOLDER);
+    files.extend(
+        schema::texts(&registry()?.catalog()).map(|(name, text)| (folder.join(name), text)),
+    );
     let (mut created, mut kept) = (Vec::new(), Vec::new());
     for (path, text) in &files {
         let written = write_new(path, text).map_err(|error| {

@@ -1,5 +1,7 @@
 //! `runbook plan` and `runbook graph`
 
+use serde_json::json;
+
 use crate::cli::args::{GraphArgs, GraphFormat, PlanArgs};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -29,6 +31,12 @@ pub(super) fn graph(context: &Context, args: &GraphArgs) -> Result<ExitStatus, C
         GraphFormat::Mermaid => graph_mermaid(&plan),
         GraphFormat::Svg => graph_svg(&plan),
     };
+    if context.out.is_json() {
+        context
+            .out
+            .json(&json!({ "runbook": args.runbook, "graph": text }))?;
+        return Ok(ExitStatus::SUCCEEDED);
+    }
     context.out.raw(text.as_bytes())?;
     if !text.ends_with('\n') {
         context.out.raw(b"\n")?;

@@ -11,6 +11,9 @@ use crate::cli::workspace::registry;
 use crate::language::{environment_schema, policy_schema, runbook_schema, schema_text};
 use crate::model::ActionCatalog;
 
+/// The folder of the schemas in a repository, as the `$schema` lines of its files name it.
+pub(super) const FOLDER: &str = "schemas";
+
 const KINDS: [(SchemaKind, &str); 3] = [
     (SchemaKind::Runbook, "runbook.schema.json"),
     (SchemaKind::Environment, "environment.schema.json"),
@@ -24,13 +27,20 @@ pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, Cl
         context.out.raw(text.as_bytes())?;
     }
     if let Some(folder) = &args.write {
-        for (kind, name) in KINDS {
+        for (name, text) in texts(&catalog) {
             let path = folder.join(name);
-            write(&path, &schema_text(&schema(kind, &catalog)))?;
+            write(&path, &text)?;
             context.out.line(format_args!("wrote {}", path.display()))?;
         }
     }
     Ok(ExitStatus::SUCCEEDED)
+}
+
+/// The files of all schemas, each with its text.
+pub(super) fn texts(catalog: &ActionCatalog) -> impl Iterator<Item = (&'static str, String)> {
+    KINDS
+        .into_iter()
+        .map(|(kind, name)| (name, schema_text(&schema(kind, catalog))))
 }
 
 fn schema(kind: SchemaKind, catalog: &ActionCatalog) -> Value {
