@@ -421,6 +421,31 @@ mod tests {
     }
 
     #[test]
+    fn a_question_has_the_end_of_the_screen_until_it_is_answered() {
+        let plan = restart_plan();
+        let mut story = Story::begin();
+        story.started("before", 1);
+        let term = InMemoryTerm::new(40, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
+        let mut view = RunView::live(&plan, options(false), target);
+        for event in &story.events {
+            let progress = Progress::Event(Arc::new(event.clone()));
+            view.on(&progress, event.at).expect("drawn");
+        }
+        let mut now = story.now();
+        let mut drawn = |view: &mut RunView| {
+            now = now.plus(Duration::from_secs(1));
+            view.tick(now).expect("drawn");
+            term.contents().contains("steps")
+        };
+        assert!(drawn(&mut view));
+        view.ask(|| {});
+        assert!(!drawn(&mut view));
+        view.answered();
+        assert!(drawn(&mut view));
+    }
+
+    #[test]
     fn the_screen_shows_what_is_done_and_what_goes_on() {
         let mut story = Story::begin();
         story
