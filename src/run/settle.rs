@@ -64,6 +64,12 @@ fn settle_step(
     };
     let outputs = match finished.result {
         Ok(outputs) => outputs,
+        // An earlier poll was answered, so the reason is its answer and not the poll that was cut off.
+        Err(failure)
+            if ran_out(&failure, deadline, now) && step.until.is_some() && node.polls > 1 =>
+        {
+            return fail(never_held(step, node));
+        }
         Err(failure) if ran_out(&failure, deadline, now) => {
             return fail(timed_out(step.timeout.map(|t| t.0), failure));
         }

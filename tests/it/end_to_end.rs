@@ -56,9 +56,15 @@ impl Checkout {
         self.env.finish(&mut self.runbook(arguments))
     }
 
-    /// Runs the runbook, and gives its events.
+    /// Runs the runbook in the default environment, and gives its events.
     fn restart(&self) -> Vec<Value> {
-        let output = self.run(&["exec", "service-restart", "--output", "json"]);
+        self.restart_with(&[])
+    }
+
+    /// Runs the runbook with more arguments, and gives its events.
+    fn restart_with(&self, more: &[&str]) -> Vec<Value> {
+        let arguments = [&["exec", "service-restart", "--output", "json"], more].concat();
+        let output = self.run(&arguments);
         assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
         output
             .stdout
@@ -309,6 +315,34 @@ fn on_record(checkout: &Checkout, runs: [&Vec<Value>; 3]) {
         "{}",
         status.stdout
     );
+}
+
+/// The environment with a port of its own, on another port than 8000 when that one is taken here.
+#[test]
+fn a_service_takes_the_port_that_its_environment_names() {
+    let checkout = Checkout::new();
+    let file = "runbooks/environments/local-8000.yaml";
+    let text = checkout.env.read(file);
+    assert_eq!(text.matches("--port=8000").count(), 1, "{text}");
+    let port = match std::net::TcpListener::bind("127.0.0.1:8000") {
+        Ok(_) => 8000,
+        Err(_) => {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            free.local_addr().expect("an address").port()
+        }
+    };
+    let named = text.replace("--port=8000", &format!("--port={port}"));
+    checkout.env.write(file, &named);
+
+    let mut before = None;
+    // The port is taken again at once, although the old process had it.
+    for _ in 0..2 {
+        let events = checkout.restart_with(&["--env", "local-8000"]);
+        assert_eq!(address(&events), format!("127.0.0.1:{port}"));
+        let health = get(&address(&events), "/health").expect("an answer");
+        assert!(health.contains(&pid(&events).to_string()), "{health}");
+        assert_ne!(before.replace(pid(&events)), Some(pid(&events)));
+    }
 }
 
 #[test]

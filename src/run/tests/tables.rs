@@ -219,6 +219,41 @@ fn polling_repeats_until_it_holds_or_time_runs_out() {
 }
 
 #[test]
+fn time_that_runs_out_during_a_poll_tells_what_the_poll_before_it_gave() {
+    let poll = PlanStep {
+        until: Some("outputs.ok".into()),
+        timeout: Some(secs(5)),
+        action: super::sim::action("probe", Effect::Read),
+        ..step("a", &[])
+    };
+    for (answers, words) in [
+        (
+            vec![Ok(json!({ "ok": false }))],
+            r#"`outputs.ok` did not hold within 5s (2 polls): the last poll gave {"ok":false}"#,
+        ),
+        (vec![], "took longer than its timeout of 5s"),
+    ] {
+        let mut sim = Sim::new(plan(vec![poll.clone()], vec![]), 1);
+        sim.settle_decisions();
+        for answer in answers {
+            sim.finish(0, answer);
+            sim.settle_decisions();
+            sim.advance(1);
+            sim.settle_decisions();
+        }
+        assert_eq!(sim.running.len(), 1, "a poll is under way");
+        sim.advance(5);
+        sim.settle_decisions();
+        assert!(sim.running[0].1, "asked to end");
+        sim.finish(0, Ok(json!({})));
+        let failure = sim.state.node(&id("a")).and_then(|n| n.failure.clone());
+        let failure = failure.expect("failed");
+        assert_eq!(failure.sort, FailureKind::Timeout);
+        assert_eq!(failure.error.to_string(), words);
+    }
+}
+
+#[test]
 fn a_step_that_takes_too_long_is_stopped_and_says_so() {
     let slow = PlanStep {
         timeout: Some(secs(5)),
