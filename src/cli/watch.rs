@@ -139,10 +139,10 @@ impl Watcher<'_> {
             EventKind::GateApproved { step }
             | EventKind::GateRejected { step }
             | EventKind::GateExpired { step }
-            | EventKind::StepSkipped { step, .. } => {
-                if self.questions.settled(step) {
-                    self.ask();
-                }
+            | EventKind::StepSkipped { step, .. }
+                if self.questions.settled(step) =>
+            {
+                self.ask();
             }
             _ => {}
         }
