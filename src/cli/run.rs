@@ -71,10 +71,11 @@ fn report(error: &CliError, out: Printer, style: Style) -> ExitStatus {
         if out.is_json() {
             write_error(error.json());
         } else {
-            if !error.findings.is_empty() {
-                write_error(diagnostics_text(&error.findings, style));
+            // The findings end with their own summary, which is the error's message.
+            match error.findings.is_empty() {
+                true => write_error(error.text()),
+                false => write_error(diagnostics_text(&error.findings, style).trim_end()),
             }
-            write_error(error.text());
         }
     }
     error.kind.status()

@@ -16,7 +16,7 @@ use crate::base::{AttemptNo, RunId, StepId, Timestamp, Value};
 use crate::event::{EventKind, RunEvent};
 use crate::handler::Stop;
 use crate::plan::PlanRollback;
-use crate::run::{Command, Finished, Halt, NodeStatus, Phase, RunState, Target, decide, settle};
+use crate::run::{Command, Finished, NodeStatus, Phase, RunState, Target, decide, settle};
 use crate::store::RequestKind;
 
 /// How often we look whether another process asked for something.
@@ -129,9 +129,7 @@ impl Dispatcher {
         if self.killed {
             return Some(RunEnd::Killed);
         }
-        if let (true, Some(Halt::Interrupted { step })) =
-            (self.state.is_interrupted(), self.state.halt())
-        {
+        if let Some(step) = self.state.interrupted() {
             return Some(RunEnd::Interrupted(step.clone()));
         }
         (self.options.detach && self.state.waits_only_for_gates())

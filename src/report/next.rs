@@ -95,8 +95,22 @@ fn unfinished(timeline: &Timeline, prefix: &str) -> NextCommand {
             format!("let it go on (or: runbook reject {prefix} {})", gate.id),
             format!("runbook approve {prefix} {}", gate.id),
         ),
-        (None, _) => NextCommand::new("see how it stands", format!("runbook status {prefix}")),
+        (None, _) => match interrupted(timeline) {
+            Some(row) => NextCommand::new(
+                format!("find out whether `{}` happened", row.id),
+                format!("runbook logs {prefix} {}", row.id),
+            ),
+            None => NextCommand::new("go on with it", format!("runbook resume {prefix}")),
+        },
     }
+}
+
+/// A step whose fate is unknown: its process ended in the middle of it.
+pub(crate) fn interrupted(timeline: &Timeline) -> Option<&StepRow> {
+    timeline
+        .rows
+        .iter()
+        .find(|row| row.status == StepStatus::Interrupted)
 }
 
 /// The step that a rollback was due to, else the first that failed for good, in plan order.
@@ -113,9 +127,11 @@ fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
 /// The step that makes a run stuck: an undo that failed, else a step whose fate is unknown.
 fn left_undone(timeline: &Timeline) -> Option<&StepRow> {
     let failed = |row: &&StepRow| matches!(&row.undo, Some(u) if matches!(u.status, UndoStatus::Failed | UndoStatus::NotTried));
-    let unknown = |row: &&StepRow| row.status == StepStatus::Interrupted;
-    let mut rows = timeline.rows.iter();
-    rows.clone().find(failed).or_else(|| rows.find(unknown))
+    timeline
+        .rows
+        .iter()
+        .find(failed)
+        .or_else(|| interrupted(timeline))
 }
 
 #[cfg(test)]
@@ -143,6 +159,6 @@ mod tests {
         let again = some("runbook exec service-restart --env local");
         assert_eq!(command(fixtures::rejected()), again);
         assert_eq!(command(fixtures::cancelled()), again);
-        assert_eq!(command(Story::begin()), some("runbook status 01KA"));
+        assert_eq!(command(Story::begin()), some("runbook resume 01KA"));
     }
 }

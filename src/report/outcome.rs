@@ -1,5 +1,6 @@
 //! How a run stands or ended, in words: shared by the summary, the lists and `report.md`.
 
+use super::next::interrupted;
 use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Symbol};
 use super::text::{count, human};
@@ -67,7 +68,13 @@ pub(crate) fn outcome_meaning(timeline: &Timeline, plan: &Plan) -> String {
     let Some(finish) = &timeline.finish else {
         let gates = timeline.open_gates().count();
         return match gates {
-            0 => "it has not finished".to_owned(),
+            0 => match interrupted(timeline) {
+                Some(row) => format!(
+                    "the process that ran `{}` ended in the middle of it; only a person can say whether it happened, and it is not done again",
+                    row.id
+                ),
+                None => "it has not finished; what was done so far is on record".to_owned(),
+            },
             n => format!("it waits at {}", count(n, "gate")),
         };
     };

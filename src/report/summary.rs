@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lines::label;
-use super::next::{Places, next_command};
+use super::next::{Places, interrupted, next_command};
 use super::outcome::{
     ids, outcome_look, outcome_meaning, recovery, standing, step_look, step_words, undone,
 };
@@ -52,7 +52,14 @@ fn headline(plan: &Plan, timeline: &Timeline, style: Style) -> String {
             Paint::Care,
             format!("{name} waits for approval"),
         ),
-        None => (Symbol::Running, Paint::Name, format!("{name} goes on")),
+        None if interrupted(timeline).is_some() => {
+            (Symbol::Care, Paint::Bad, format!("{name} is interrupted"))
+        }
+        None => (
+            Symbol::Care,
+            Paint::Care,
+            format!("{name} was left before its end"),
+        ),
     };
     let meaning: String = wrap(
         &outcome_meaning(timeline, plan),

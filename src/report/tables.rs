@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::lines::{Lines, label, person, vote_word};
-use super::next::{Places, next_command};
+use super::next::{NextCommand, Places, next_command};
 use super::outcome::{outcome_look, outcome_meaning, step_look, step_words};
 use super::plan_text::risk_word;
 use super::rows::{StepRow, StepStatus, UndoStatus};
@@ -21,6 +21,11 @@ const FAILURES: usize = 5;
 
 /// Tells whether the process that drives a run still lives.
 pub type Alive<'a> = &'a dyn Fn(&EngineOwner) -> bool;
+
+/// Whether the command would do what a living process is doing.
+fn is_under_way(run: &RunRecord, alive: Alive<'_>, next: &NextCommand) -> bool {
+    driven(run, alive) && next.command.starts_with("runbook resume")
+}
 
 /// Whether an unfinished run has a living process.
 fn driven(run: &RunRecord, alive: Alive<'_>) -> bool {
@@ -171,8 +176,7 @@ pub fn status_text(view: &RunStatusView<'_>, style: Style) -> String {
         &run.environment,
         &view.places.prefix,
     );
-    // "See how it stands" is what the reader is doing.
-    let next = next.filter(|next| !next.command.starts_with("runbook status"));
+    let next = next.filter(|next| !is_under_way(run, view.alive, next));
     if let Some(next) = next {
         out.push_str(&format!(
             "\n  {}\n  {}\n",
@@ -279,6 +283,7 @@ pub fn status_json(view: &RunStatusView<'_>) -> Value {
         &run.environment,
         &view.places.prefix,
     );
+    let next = next.filter(|next| !is_under_way(run, view.alive, next));
     let mut object = run_json(run, view.alive);
     object["steps"] = timeline.rows.iter().map(step_json).collect();
     object["outputs"] = timeline

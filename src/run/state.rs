@@ -196,6 +196,8 @@ pub struct RunState {
     pub(super) paused_since: Option<Timestamp>,
     pub(super) paused_ms: u64,
     pub(super) last_request: u64,
+    /// Nodes whose fate is unknown.
+    pub(super) interrupted: BTreeSet<usize>,
     pub(super) outcome: Option<Outcome>,
 }
 
@@ -246,6 +248,7 @@ impl RunState {
             paused_since: None,
             paused_ms: 0,
             last_request: 0,
+            interrupted: BTreeSet::new(),
             outcome: None,
         })
     }
@@ -342,11 +345,16 @@ impl RunState {
             && self.ready.is_empty()
     }
 
-    /// Whether only a person's word lets it go on: a `once` step's fate is unknown and nothing else runs.
-    pub fn is_interrupted(&self) -> bool {
-        matches!(self.halt, Some(Halt::Interrupted { .. }))
-            && self.phase == Phase::Forward
-            && !self.any_running()
+    /// The step whose fate only a person can tell, when nothing else is at work or due: a `once` step
+    /// that was under way when its engine died.
+    pub fn interrupted(&self) -> Option<&StepId> {
+        let first = *self.interrupted.first()?;
+        let at_rest = !self.any_running()
+            && match self.phase {
+                Phase::Finally => self.active.is_empty() && self.ready.is_empty(),
+                _ => true,
+            };
+        at_rest.then(|| &self.step(first).id)
     }
 
     /// Its standing, for lists.
@@ -380,7 +388,7 @@ impl RunState {
 
     /// How the run would end if it ended now.
     pub fn prospective_outcome(&self) -> Outcome {
-        if self.rollback_result() == RollbackResult::Incomplete {
+        if self.rollback_result() == RollbackResult::Incomplete || !self.interrupted.is_empty() {
             return Outcome::Stuck;
         }
         match &self.halt {

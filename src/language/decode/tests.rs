@@ -29,7 +29,7 @@ fn policy(text: &str) -> (Option<Policy>, Vec<Diagnostic>) {
     (decode_policy(&source, &mut diags), diags.into_sorted())
 }
 
-const FULL: &str = r#"# yaml-language-server: $schema=../schemas/runbook.json
+const FULL: &str = r#"# yaml-language-server: $schema=../schemas/runbook.schema.json
 runbook: v1
 name: a
 title: Restart a service

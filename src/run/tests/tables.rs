@@ -365,8 +365,32 @@ fn after_a_crash_idempotent_work_runs_again_and_once_is_asked_about() {
         });
         sim.run(&fails(&[]), &mut |_| 0);
         assert_eq!(sim.story().join(" "), expected);
-        assert_eq!(sim.state.is_interrupted(), effect == Effect::Once);
+        assert_eq!(sim.state.interrupted().is_some(), effect == Effect::Once);
     }
+}
+
+#[test]
+fn an_unknown_fate_at_the_end_lets_the_other_final_steps_run_and_then_asks() {
+    let once = |name, needs: &[&str]| PlanStep {
+        action: super::sim::action("test", Effect::Once),
+        ..step(name, needs)
+    };
+    let finally = vec![once("y", &[]), step("z", &[])];
+    let mut sim = Sim::new(plan(vec![step("bad", &[])], finally), 1);
+    sim.settle_decisions();
+    sim.finish(0, Err(failure(FailureKind::Error)));
+    sim.settle_decisions();
+    assert_eq!(sim.running[0].0.step, id("y"));
+    sim.running.clear();
+    sim.record(EventKind::RunResumed {
+        actor: super::sim::actor(),
+        version: "0".into(),
+    });
+    sim.run(&fails(&[]), &mut |_| 0);
+    assert_eq!(sim.story().join(" "), "+bad +y +z");
+    assert_eq!(sim.state.interrupted(), Some(&id("y")));
+    assert_eq!(sim.state.prospective_outcome(), Outcome::Stuck);
+    assert!(matches!(sim.state.halt(), Some(Halt::StepFailed { .. })));
 }
 
 #[test]

@@ -129,7 +129,10 @@ impl RunState {
                 }
                 self.active.remove(&i);
                 self.nodes[i].status = NodeStatus::Interrupted;
-                self.set_halt(Halt::Interrupted { step: step.clone() });
+                self.interrupted.insert(i);
+                if self.phase == Phase::Forward {
+                    self.set_halt(Halt::Interrupted { step: step.clone() });
+                }
                 Ok(())
             }
             EventKind::GateOpened {
