@@ -97,6 +97,7 @@ impl Lines {
         let row = event.event.step().and_then(|step| timeline.row(step));
         match (&event.event, row) {
             (EventKind::RunCreated { actor, .. }, _) => self.created(actor),
+            (EventKind::RunResumed { actor, .. }, _) => self.resumed(actor),
             (EventKind::CancelRequested { actor, reason, .. }, _) => {
                 let reason = reason
                     .as_deref()
@@ -121,6 +122,15 @@ impl Lines {
     }
 
     fn created(&self, actor: &Actor) -> Vec<String> {
+        self.headline(&person(actor))
+    }
+
+    fn resumed(&self, actor: &Actor) -> Vec<String> {
+        self.headline(&format!("resumed by {}", person(actor)))
+    }
+
+    /// Which run it is, and whose.
+    fn headline(&self, whose: &str) -> Vec<String> {
         let style = self.style;
         let dot = style.symbol(Symbol::Dot);
         let text = format!(
@@ -128,7 +138,7 @@ impl Lines {
             self.runbook,
             self.environment,
             self.places.prefix,
-            one_line(&person(actor), style)
+            one_line(whose, style)
         );
         vec![style.paint(Paint::Bold, &clip(&text, style.width, style))]
     }

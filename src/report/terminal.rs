@@ -357,6 +357,14 @@ mod tests {
     }
 
     #[test]
+    fn a_resumed_run_says_by_whom_and_poll_starts_say_nothing() {
+        let text = logged(&fixtures::resumed(), false);
+        let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+        assert_eq!(of("run 01KA · resumed by maria@ops1"), 1, "{text}");
+        assert_eq!(of("healthy"), 2, "its start and its end: {text}");
+    }
+
+    #[test]
     fn quiet_shows_failures_only() {
         assert_eq!(logged(&fixtures::success(), true), "");
         let text = logged(&fixtures::stuck(), true);
