@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::schema::schema_files;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
@@ -21,11 +22,15 @@ pub(super) fn run(context: &Context) -> Result<ExitStatus, CliError> {
     let start = &context.settings.start;
     refuse_nesting(start)?;
     let repository = Repository::at(start);
-    let files: [(PathBuf, &str); 3] = [
-        (repository.runbook_file(FIRST), RUNBOOK),
-        (repository.environment_file("local"), ENVIRONMENT),
-        (repository.policy_file(), POLICY),
+    let mut files: Vec<(PathBuf, String)> = vec![
+        (repository.runbook_file(FIRST), RUNBOOK.to_owned()),
+        (repository.environment_file("local"), ENVIRONMENT.to_owned()),
+        (repository.policy_file(), POLICY.to_owned()),
     ];
+    // The first line of each file names its schema, so that editors complete and underline.
+    for (name, text) in schema_files()? {
+        files.push((start.join("schemas").join(name), text));
+    }
     let (mut created, mut kept) = (Vec::new(), Vec::new());
     for (path, text) in &files {
         let written = write_new(path, text).map_err(|error| {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::base::Value;
 use crate::cli::args::{SchemaArgs, SchemaKind};
 use crate::cli::context::Context;
@@ -18,19 +20,35 @@ const KINDS: [(SchemaKind, &str); 3] = [
 ];
 
 pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, CliError> {
-    let catalog = registry()?.catalog();
     if let Some(kind) = args.kind {
-        let text = schema_text(&schema(kind, &catalog));
-        context.out.raw(text.as_bytes())?;
+        let schema = schema(kind, &registry()?.catalog());
+        if context.out.is_json() {
+            context.out.json(&schema)?;
+        } else {
+            context.out.raw(schema_text(&schema).as_bytes())?;
+        }
     }
     if let Some(folder) = &args.write {
-        for (kind, name) in KINDS {
+        for (name, text) in schema_files()? {
             let path = folder.join(name);
-            write(&path, &schema_text(&schema(kind, &catalog)))?;
-            context.out.line(format_args!("wrote {}", path.display()))?;
+            write(&path, &text)?;
+            if context.out.is_json() {
+                context.out.json(&json!({ "wrote": path }))?;
+            } else {
+                context.out.line(format_args!("wrote {}", path.display()))?;
+            }
         }
     }
     Ok(ExitStatus::SUCCEEDED)
+}
+
+/// Every schema: the name of its file and its text.
+///
+/// # Errors
+/// Two handlers with one name: a bug.
+pub(super) fn schema_files() -> Result<[(&'static str, String); 3], CliError> {
+    let catalog = registry()?.catalog();
+    Ok(KINDS.map(|(kind, name)| (name, schema_text(&schema(kind, &catalog)))))
 }
 
 fn schema(kind: SchemaKind, catalog: &ActionCatalog) -> Value {
