@@ -42,6 +42,9 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
     created  runbooks/hello.yaml
     created  runbooks/environments/local.yaml
     created  runbooks/policy.yaml
+    created  schemas/runbook.schema.json
+    created  schemas/environment.schema.json
+    created  schemas/policy.schema.json
     ------- stderr
     next: runbook exec hello
     ");
@@ -51,6 +54,9 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
     created  runbooks/policy.yaml
     kept     runbooks/hello.yaml (it was there)
     kept     runbooks/environments/local.yaml (it was there)
+    kept     schemas/runbook.schema.json (it was there)
+    kept     schemas/environment.schema.json (it was there)
+    kept     schemas/policy.schema.json (it was there)
     ");
     assert_eq!(env.read("runbooks/hello.yaml"), "mine\n");
 }

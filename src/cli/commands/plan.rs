@@ -1,5 +1,8 @@
 //! `runbook plan` and `runbook graph`
 
+use clap::ValueEnum as _;
+use serde_json::json;
+
 use crate::cli::args::{GraphArgs, GraphFormat, PlanArgs};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -29,6 +32,14 @@ pub(super) fn graph(context: &Context, args: &GraphArgs) -> Result<ExitStatus, C
         GraphFormat::Mermaid => graph_mermaid(&plan),
         GraphFormat::Svg => graph_svg(&plan),
     };
+    if context.out.is_json() {
+        let format = args.format.to_possible_value();
+        let format = format.as_ref().map(|value| value.get_name());
+        context
+            .out
+            .json(&json!({ "format": format, "graph": text }))?;
+        return Ok(ExitStatus::SUCCEEDED);
+    }
     context.out.raw(text.as_bytes())?;
     if !text.ends_with('\n') {
         context.out.raw(b"\n")?;
