@@ -15,7 +15,7 @@ use super::recorder::Record;
 use crate::base::{Clock as _, StepId};
 use crate::engine::{Control, RunEnd, RunHandle};
 use crate::event::{EventKind, Progress, RunEvent, Vote};
-use crate::report::{RunView, ViewOptions, summary, write_progress};
+use crate::report::{RunView, ViewOptions, safe_text, summary, write_progress};
 use crate::settings::SystemClock;
 
 /// How often the display moves when nothing happens.
@@ -59,6 +59,7 @@ pub(super) async fn watch(
         choice,
         questions: Questions::new(may_ask),
         cancelled: false,
+        prefix: places.prefix.clone(),
     };
     let result = watcher.follow(handle).await;
     let timeline = watcher.view.timeline();
@@ -78,6 +79,7 @@ struct Watcher<'a> {
     choice: Watch,
     questions: Questions,
     cancelled: bool,
+    prefix: String,
 }
 
 impl Watcher<'_> {
@@ -88,7 +90,7 @@ impl Watcher<'_> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         for event in still_open(&handle.history) {
-            self.gates(event);
+            self.gates(event, false);
         }
         loop {
             tokio::select! {
@@ -122,18 +124,19 @@ impl Watcher<'_> {
             let _ = self.view.on(progress, SystemClock.now());
         }
         if let Progress::Event(event) = progress {
-            self.gates(event);
+            self.gates(event, !self.context.out.quiet);
         }
         Ok(())
     }
 
-    fn gates(&mut self, event: &RunEvent) {
+    /// `announced`: the view has shown the gate's message just now.
+    fn gates(&mut self, event: &RunEvent, announced: bool) {
         match &event.event {
             EventKind::GateOpened { step, message, .. } => {
                 if self.choice.yes {
                     self.vote(step.clone(), Vote::Approve, None);
                 } else if self.questions.add(step.clone(), message.clone()) {
-                    self.ask();
+                    self.ask(announced);
                 }
             }
             EventKind::GateApproved { step }
@@ -142,29 +145,37 @@ impl Watcher<'_> {
             | EventKind::StepSkipped { step, .. }
                 if self.questions.settled(step) =>
             {
-                self.ask();
+                // Answered elsewhere.
+                end_line();
+                self.ask(false);
             }
             _ => {}
         }
     }
 
-    fn ask(&mut self) {
-        let Some(text) = self.questions.text() else {
+    /// Shows the question whose turn it is, or lets the view go on when there is none.
+    fn ask(&mut self, announced: bool) {
+        if !self.questions.is_asking() {
+            self.view.release();
             return;
-        };
-        self.view.suspend(|| {
+        }
+        if let Some(text) = self.questions.text(announced) {
+            self.view.hold();
             let mut err = io::stderr().lock();
             let _ = write!(err, "{text}");
             let _ = err.flush();
-        });
+        }
     }
 
     fn answered(&mut self, line: Option<String>) {
         let Some(line) = line else {
             self.questions.give_up();
-            self.context
-                .out
-                .note("nobody answers here; the gate waits for: runbook approve");
+            end_line();
+            let prefix = &self.prefix;
+            self.context.out.note(format_args!(
+                "nobody answers here; the gate waits for: runbook approve {prefix}"
+            ));
+            self.view.release();
             return;
         };
         match parse_answer(&line) {
@@ -172,10 +183,13 @@ impl Watcher<'_> {
                 if let Some(step) = self.questions.take() {
                     self.vote(step, vote, comment);
                 }
+                self.ask(false);
             }
-            None => self.questions.asked_again(),
+            None => {
+                self.questions.ask_again();
+                self.ask(true);
+            }
         }
-        self.ask();
     }
 
     fn vote(&self, step: StepId, vote: Vote, comment: Option<String>) {
@@ -190,6 +204,11 @@ impl Watcher<'_> {
             return;
         }
         self.cancelled = true;
+        if self.questions.is_asking() {
+            end_line();
+            self.questions.give_up();
+            self.view.release();
+        }
         let actor = self.context.settings.actor.clone();
         self.control
             .cancel(actor, Some("interrupted at the terminal".to_owned()));
@@ -216,6 +235,11 @@ fn still_open(history: &[RunEvent]) -> Vec<&RunEvent> {
         }
     }
     open
+}
+
+/// Ends the line of a question that nobody answered there.
+fn end_line() {
+    let _ = writeln!(io::stderr().lock());
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {
@@ -266,11 +290,11 @@ impl Questions {
         self.may_ask && self.open.len() == 1
     }
 
-    /// A gate closed by another way; says whether the next question is to be shown.
+    /// A gate closed by another way; says whether its question stood on the terminal.
     fn settled(&mut self, step: &StepId) -> bool {
         let was_first = self.open.front().is_some_and(|(first, _)| first == step);
         self.open.retain(|(open, _)| open != step);
-        was_first && self.is_asking()
+        was_first && self.may_ask
     }
 
     fn take(&mut self) -> Option<StepId> {
@@ -282,12 +306,12 @@ impl Questions {
         self.lines = None;
     }
 
-    fn asked_again(&mut self) {
+    fn ask_again(&mut self) {
         self.shown = None;
     }
 
-    /// The question to be shown now, once.
-    fn text(&mut self) -> Option<String> {
+    /// The question to be shown now, once; with the gate's message unless that stands there already.
+    fn text(&mut self, announced: bool) -> Option<String> {
         if !self.may_ask {
             return None;
         }
@@ -296,12 +320,16 @@ impl Questions {
             return None;
         }
         self.shown = Some(step.clone());
-        let safe: String = message
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let message = if announced {
+            String::new()
+        } else {
+            let lines = message
+                .lines()
+                .map(|line| format!("    {}\n", safe_text(line)));
+            lines.collect()
+        };
         let text =
-            format!("\n  {safe}\n  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
+            format!("{message}    approve `{step}`? [y]es or [n]o, then a comment if you like: ");
         self.lines.get_or_insert_with(read_lines);
         Some(text)
     }
@@ -361,16 +389,23 @@ mod tests {
         assert!(questions.add(id("a"), "go\u{1b}[2J?".to_owned()));
         assert!(!questions.add(id("b"), "and?".to_owned()));
         questions.lines = Some(mpsc::unbounded_channel().1);
-        let text = questions.text().expect("a question");
-        assert!(text.contains("approve `a`") && !text.contains('\u{1b}'));
-        assert_eq!(questions.text(), None);
-        assert!(questions.settled(&id("a")), "b is next");
+        let text = questions.text(false).expect("a question");
         assert!(
-            questions
-                .text()
-                .expect("a question")
-                .contains("approve `b`")
+            text.contains("approve `a`") && text.contains("go"),
+            "{text}"
         );
+        assert!(!text.contains('\u{1b}'));
+        assert_eq!(questions.text(false), None);
+        questions.ask_again();
+        let text = questions.text(true).expect("a question");
+        assert!(
+            text.contains("approve `a`") && !text.contains("go"),
+            "{text}"
+        );
+        assert!(questions.settled(&id("a")), "it stood there; b is next");
+        assert!(!questions.settled(&id("a")), "a is over");
+        let text = questions.text(false).expect("a question");
+        assert!(text.contains("approve `b`"), "{text}");
         assert_eq!(questions.take(), Some(id("b")));
         assert!(!questions.is_asking());
     }
@@ -380,6 +415,6 @@ mod tests {
         let mut questions = Questions::new(false);
         assert!(!questions.add(id("a"), "go?".to_owned()));
         assert!(!questions.is_asking());
-        assert_eq!(questions.text(), None);
+        assert_eq!(questions.text(false), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What each event becomes in words: the permanent lines of a live display and of a plain log.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::next::Places;
 use super::rows::StepRow;
@@ -273,7 +274,9 @@ impl Lines {
         now: Timestamp,
     ) -> String {
         let why = failure.map_or(String::new(), |f| f.error.to_string());
-        let again = format!("again in {}", human(next_at.since(now)));
+        // The clock has moved on a little since the retry was planned.
+        let tenths = (next_at.since(now).as_millis() as u64).div_ceil(100);
+        let again = format!("again in {}", human(Duration::from_millis(tenths * 100)));
         let words = format!("attempt {attempt} failed: {why}");
         self.step_line(Symbol::Again, Paint::Care, row, &words, &again)
     }

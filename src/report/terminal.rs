@@ -20,8 +20,6 @@ use crate::plan::Plan;
 
 /// How long a failure waits for its retry to be announced before it is shown as final.
 const SETTLE: Duration = Duration::from_millis(150);
-/// Permanent lines that are kept back for the next drawing at most.
-const KEPT_LINES: usize = 500;
 
 /// How a [`RunView`] looks.
 #[derive(Debug, Clone)]
@@ -154,6 +152,7 @@ impl RunView {
         self.settle(now, Duration::ZERO)?;
         match &mut self.face {
             Face::Live(live) => {
+                live.release();
                 live.print_kept();
                 live.bar.finish_and_clear();
                 Ok(())
@@ -170,6 +169,21 @@ impl RunView {
                 live.bar.suspend(f)
             }
             Face::Plain(_) => f(),
+        }
+    }
+
+    /// Clears the live part and draws nothing until [`RunView::release`]: a question stands on the
+    /// terminal, and what happens meanwhile is shown when it is answered.
+    pub fn hold(&mut self) {
+        if let Face::Live(live) = &mut self.face {
+            live.hold();
+        }
+    }
+
+    /// The question is answered; the view goes on.
+    pub fn release(&mut self) {
+        if let Face::Live(live) = &mut self.face {
+            live.release();
         }
     }
 
@@ -258,10 +272,7 @@ impl RunView {
     fn print(&mut self, lines: Vec<String>, at: Timestamp) -> io::Result<()> {
         match &mut self.face {
             Face::Live(live) => {
-                live.kept.extend(lines);
-                if live.kept.len() > KEPT_LINES {
-                    live.print_kept();
-                }
+                live.keep(lines);
                 Ok(())
             }
             Face::Plain(plain) => plain.lines(&lines, at),

@@ -165,14 +165,7 @@ impl Timeline {
                 outputs,
                 duration_ms,
             } => {
-                for row in &mut self.rows {
-                    if row.status == StepStatus::Pending {
-                        row.status = StepStatus::NotRun;
-                    }
-                    if let Some(undo) = row.undo.as_mut().filter(|u| u.status == UndoStatus::Due) {
-                        undo.status = UndoStatus::NotTried;
-                    }
-                }
+                self.rows.iter_mut().for_each(StepRow::run_over);
                 self.finish = Some(Finish {
                     at,
                     outcome: *outcome,
