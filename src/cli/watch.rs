@@ -15,7 +15,7 @@ use super::recorder::Record;
 use crate::base::{Clock as _, StepId};
 use crate::engine::{Control, RunEnd, RunHandle};
 use crate::event::{EventKind, Progress, RunEvent, Vote};
-use crate::report::{RunView, ViewOptions, safe_text, summary, write_progress};
+use crate::report::{RunView, ViewOptions, summary, write_progress};
 use crate::settings::SystemClock;
 
 /// How often the display moves when nothing happens.
@@ -54,12 +54,12 @@ pub(super) async fn watch(
     let may_ask = terminal.can_ask && !choice.detach && !choice.yes && !context.out.is_json();
     let mut watcher = Watcher {
         context,
+        prefix: places.prefix.clone(),
         view,
         control: handle.control.clone(),
         choice,
         questions: Questions::new(may_ask),
         cancelled: false,
-        prefix: places.prefix.clone(),
     };
     let result = watcher.follow(handle).await;
     let timeline = watcher.view.timeline();
@@ -74,12 +74,13 @@ pub(super) async fn watch(
 
 struct Watcher<'a> {
     context: &'a Context,
+    /// The run, as a person may type it.
+    prefix: String,
     view: RunView,
     control: Control,
     choice: Watch,
     questions: Questions,
     cancelled: bool,
-    prefix: String,
 }
 
 impl Watcher<'_> {
@@ -90,7 +91,7 @@ impl Watcher<'_> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         for event in still_open(&handle.history) {
-            self.gates(event, false);
+            self.gates(event, true);
         }
         loop {
             tokio::select! {
@@ -124,58 +125,71 @@ impl Watcher<'_> {
             let _ = self.view.on(progress, SystemClock.now());
         }
         if let Progress::Event(event) = progress {
-            self.gates(event, !self.context.out.quiet);
+            self.gates(event, self.context.out.quiet);
         }
+        // What is to be shown while a question stands takes its place; it is asked again below.
+        if self.view.news(clear_line) {
+            self.questions.asked_again();
+        }
+        self.ask();
         Ok(())
     }
 
-    /// `announced`: the view has shown the gate's message just now.
-    fn gates(&mut self, event: &RunEvent, announced: bool) {
+    /// `untold`: the display has not said what the gate asks.
+    fn gates(&mut self, event: &RunEvent, untold: bool) {
         match &event.event {
             EventKind::GateOpened { step, message, .. } => {
                 if self.choice.yes {
                     self.vote(step.clone(), Vote::Approve, None);
-                } else if self.questions.add(step.clone(), message.clone()) {
-                    self.ask(announced);
+                } else {
+                    let untold = untold.then(|| message.clone());
+                    self.questions.add(step.clone(), untold);
                 }
             }
             EventKind::GateApproved { step }
             | EventKind::GateRejected { step }
             | EventKind::GateExpired { step }
-            | EventKind::StepSkipped { step, .. }
-                if self.questions.settled(step) =>
-            {
-                // Answered elsewhere.
-                end_line();
-                self.ask(false);
-            }
+            | EventKind::StepSkipped { step, .. } => self.questions.settled(step),
             _ => {}
         }
     }
 
-    /// Shows the question whose turn it is, or lets the view go on when there is none.
-    fn ask(&mut self, announced: bool) {
+    /// Shows the question whose turn it is, once, or lets the view go on when there is none.
+    fn ask(&mut self) {
         if !self.questions.is_asking() {
-            self.view.release();
-            return;
+            let stands = self.questions.shown.take().is_some();
+            if self.view.answered() && stands {
+                // Answered elsewhere, and nothing took its place yet.
+                clear_line();
+            }
+        } else if let Some(text) = self.questions.text() {
+            self.view.ask(|| {
+                let mut err = io::stderr().lock();
+                let _ = write!(err, "{text}");
+                let _ = err.flush();
+            });
         }
-        if let Some(text) = self.questions.text(announced) {
-            self.view.hold();
-            let mut err = io::stderr().lock();
-            let _ = write!(err, "{text}");
-            let _ = err.flush();
+    }
+
+    /// Nobody is asked any more; gives the gate that was asked about, or nothing.
+    fn give_up(&mut self) -> String {
+        let gate = self.questions.give_up();
+        if self.view.answered() {
+            // What was typed stays beside its question.
+            let _ = writeln!(io::stderr().lock());
         }
+        gate
     }
 
     fn answered(&mut self, line: Option<String>) {
         let Some(line) = line else {
-            self.questions.give_up();
-            end_line();
-            let prefix = &self.prefix;
-            self.context.out.note(format_args!(
-                "nobody answers here; the gate waits for: runbook approve {prefix}"
-            ));
-            self.view.release();
+            let gate = self.give_up();
+            let (out, prefix) = (self.context.out, &self.prefix);
+            self.view.suspend(|| {
+                out.note(format_args!(
+                    "nobody answers here; the run waits for: runbook approve {prefix} {gate}"
+                ));
+            });
             return;
         };
         match parse_answer(&line) {
@@ -183,13 +197,14 @@ impl Watcher<'_> {
                 if let Some(step) = self.questions.take() {
                     self.vote(step, vote, comment);
                 }
-                self.ask(false);
             }
             None => {
-                self.questions.ask_again();
-                self.ask(true);
+                let out = self.context.out;
+                out.note("  that is neither yes nor no");
+                self.questions.asked_again();
             }
         }
+        self.ask();
     }
 
     fn vote(&self, step: StepId, vote: Vote, comment: Option<String>) {
@@ -204,11 +219,7 @@ impl Watcher<'_> {
             return;
         }
         self.cancelled = true;
-        if self.questions.is_asking() {
-            end_line();
-            self.questions.give_up();
-            self.view.release();
-        }
+        self.give_up();
         let actor = self.context.settings.actor.clone();
         self.control
             .cancel(actor, Some("interrupted at the terminal".to_owned()));
@@ -237,9 +248,9 @@ fn still_open(history: &[RunEvent]) -> Vec<&RunEvent> {
     open
 }
 
-/// Ends the line of a question that nobody answered there.
-fn end_line() {
-    let _ = writeln!(io::stderr().lock());
+/// Takes away the line on which the cursor stands.
+fn clear_line() {
+    let _ = write!(io::stderr().lock(), "\r\x1b[2K");
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {
@@ -264,7 +275,8 @@ fn parse_answer(line: &str) -> Option<(Vote, Option<String>)> {
 /// The gates that a person at the terminal is asked about, one at a time.
 struct Questions {
     may_ask: bool,
-    open: VecDeque<(StepId, String)>,
+    /// Each gate with what it asks, unless that stands on the terminal already.
+    open: VecDeque<(StepId, Option<String>)>,
     lines: Option<mpsc::UnboundedReceiver<String>>,
     shown: Option<StepId>,
 }
@@ -284,34 +296,35 @@ impl Questions {
         self.may_ask && !self.open.is_empty()
     }
 
-    /// A gate opened; says whether it is to be asked about now.
-    fn add(&mut self, step: StepId, message: String) -> bool {
+    /// A gate opened. `message`: what it asks, unless that stands on the terminal already.
+    fn add(&mut self, step: StepId, message: Option<String>) {
         self.open.push_back((step, message));
-        self.may_ask && self.open.len() == 1
     }
 
-    /// A gate closed by another way; says whether its question stood on the terminal.
-    fn settled(&mut self, step: &StepId) -> bool {
-        let was_first = self.open.front().is_some_and(|(first, _)| first == step);
+    /// A gate is closed, perhaps by another way.
+    fn settled(&mut self, step: &StepId) {
         self.open.retain(|(open, _)| open != step);
-        was_first && self.may_ask
     }
 
     fn take(&mut self) -> Option<StepId> {
         self.open.pop_front().map(|(step, _)| step)
     }
 
-    fn give_up(&mut self) {
+    /// Nobody is asked any more; gives the gate that was asked about, or nothing.
+    fn give_up(&mut self) -> String {
         self.may_ask = false;
         self.lines = None;
+        self.open
+            .front()
+            .map_or_else(String::new, |(gate, _)| gate.to_string())
     }
 
-    fn ask_again(&mut self) {
+    fn asked_again(&mut self) {
         self.shown = None;
     }
 
-    /// The question to be shown now, once; with the gate's message unless that stands there already.
-    fn text(&mut self, announced: bool) -> Option<String> {
+    /// The question to be shown now, once.
+    fn text(&mut self) -> Option<String> {
         if !self.may_ask {
             return None;
         }
@@ -320,16 +333,12 @@ impl Questions {
             return None;
         }
         self.shown = Some(step.clone());
-        let message = if announced {
-            String::new()
-        } else {
-            let lines = message
-                .lines()
-                .map(|line| format!("    {}\n", safe_text(line)));
-            lines.collect()
-        };
+        let message = message.as_ref().map_or_else(String::new, |message| {
+            let safe = |c: char| if c.is_control() { ' ' } else { c };
+            format!("\n  {}\n", message.chars().map(safe).collect::<String>())
+        });
         let text =
-            format!("{message}    approve `{step}`? [y]es or [n]o, then a comment if you like: ");
+            format!("{message}  approve `{step}`? [y]es or [n]o, then a comment if you like: ");
         self.lines.get_or_insert_with(read_lines);
         Some(text)
     }
@@ -386,26 +395,18 @@ mod tests {
     #[test]
     fn one_question_at_a_time_and_each_once() {
         let mut questions = Questions::new(true);
-        assert!(questions.add(id("a"), "go\u{1b}[2J?".to_owned()));
-        assert!(!questions.add(id("b"), "and?".to_owned()));
+        questions.add(id("a"), Some("go\u{1b}[2J?".to_owned()));
+        questions.add(id("b"), None);
         questions.lines = Some(mpsc::unbounded_channel().1);
-        let text = questions.text(false).expect("a question");
-        assert!(
-            text.contains("approve `a`") && text.contains("go"),
-            "{text}"
-        );
-        assert!(!text.contains('\u{1b}'));
-        assert_eq!(questions.text(false), None);
-        questions.ask_again();
-        let text = questions.text(true).expect("a question");
-        assert!(
-            text.contains("approve `a`") && !text.contains("go"),
-            "{text}"
-        );
-        assert!(questions.settled(&id("a")), "it stood there; b is next");
-        assert!(!questions.settled(&id("a")), "a is over");
-        let text = questions.text(false).expect("a question");
-        assert!(text.contains("approve `b`"), "{text}");
+        let text = questions.text().expect("a question");
+        assert!(text.contains("approve `a`") && !text.contains('\u{1b}'));
+        assert_eq!(questions.text(), None);
+        questions.asked_again();
+        let again = questions.text().expect("a question");
+        assert!(again.contains("approve `a`"), "{again}");
+        questions.settled(&id("a"));
+        let next = questions.text().expect("a question");
+        assert!(next.contains("approve `b`"), "{next}");
         assert_eq!(questions.take(), Some(id("b")));
         assert!(!questions.is_asking());
     }
@@ -413,8 +414,8 @@ mod tests {
     #[test]
     fn without_a_terminal_nobody_is_asked() {
         let mut questions = Questions::new(false);
-        assert!(!questions.add(id("a"), "go?".to_owned()));
+        questions.add(id("a"), Some("go?".to_owned()));
         assert!(!questions.is_asking());
-        assert_eq!(questions.text(false), None);
+        assert_eq!(questions.text(), None);
     }
 }

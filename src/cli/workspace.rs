@@ -153,7 +153,7 @@ impl Workspace {
                     ErrorKind::Usage,
                     format!("there is no file {}", path.display()),
                 )
-                .next("a path is meant from where you stand: pwd; ls")
+                .next("name a file that is there: --param-file FILE")
             })?;
             let values = source.and_then(|s| parse_yaml(&s, &Limits::default(), diags));
             match values.map(|v| v.to_json()) {

@@ -457,6 +457,14 @@ pub(crate) fn success() -> Story {
                 next_at,
             },
         )
+        .then(
+            0,
+            EventKind::StepPollStarted {
+                step: id("healthy"),
+                attempt: AttemptNo::FIRST,
+                poll: 2,
+            },
+        )
         .succeeded("healthy", 1, 2_100)
         .tell()
         .finished(Outcome::Succeeded, RollbackResult::None);

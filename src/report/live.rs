@@ -77,19 +77,32 @@ impl Live {
         self.bar.finish_and_clear();
     }
 
-    /// Draws again.
-    pub(super) fn release(&mut self) {
-        if self.held {
-            self.held = false;
+    /// Draws again; says whether it did not before.
+    pub(super) fn release(&mut self) -> bool {
+        let held = std::mem::take(&mut self.held);
+        if held {
             self.drawn_at = None;
+            self.bar.set_message("");
             self.bar.reset();
         }
+        held
     }
 
-    /// Keeps lines for the next drawing, some hundreds of them at most unless a question stands.
+    /// While a question stands: prints what is to be shown, after `make_room`; says whether there was
+    /// anything.
+    pub(super) fn news(&mut self, make_room: impl FnOnce()) -> bool {
+        let news = self.held && !self.kept.is_empty();
+        if news {
+            make_room();
+            self.print_kept();
+        }
+        news
+    }
+
+    /// Keeps lines for the next drawing, some hundreds of them at most.
     pub(super) fn keep(&mut self, lines: Vec<String>) {
         self.kept.extend(lines);
-        if self.kept.len() > KEPT_LINES && !self.held {
+        if self.kept.len() > KEPT_LINES {
             self.print_kept();
         }
     }

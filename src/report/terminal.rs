@@ -172,18 +172,29 @@ impl RunView {
         }
     }
 
-    /// Clears the live part and draws nothing until [`RunView::release`]: a question stands on the
-    /// terminal, and what happens meanwhile is shown when it is answered.
-    pub fn hold(&mut self) {
+    /// Takes the live part away while a question stands on the terminal, so that the answer is typed
+    /// right behind it.
+    pub fn ask(&mut self, f: impl FnOnce()) {
         if let Face::Live(live) = &mut self.face {
             live.hold();
         }
+        f();
     }
 
-    /// The question is answered; the view goes on.
-    pub fn release(&mut self) {
-        if let Face::Live(live) = &mut self.face {
-            live.release();
+    /// While a question stands: shows what has happened, after `make_room` took the question away, and
+    /// says whether there was anything. What merely goes on is not shown.
+    pub fn news(&mut self, make_room: impl FnOnce()) -> bool {
+        match &mut self.face {
+            Face::Live(live) => live.news(make_room),
+            Face::Plain(_) => false,
+        }
+    }
+
+    /// No question stands any more: the live part comes back. Says whether one stood before.
+    pub fn answered(&mut self) -> bool {
+        match &mut self.face {
+            Face::Live(live) => live.release(),
+            Face::Plain(_) => false,
         }
     }
 
@@ -368,14 +379,6 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_run_says_by_whom_and_poll_starts_say_nothing() {
-        let text = logged(&fixtures::resumed(), false);
-        let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
-        assert_eq!(of("run 01KA · resumed by maria@ops1"), 1, "{text}");
-        assert_eq!(of("healthy"), 2, "its start and its end: {text}");
-    }
-
-    #[test]
     fn quiet_shows_failures_only() {
         assert_eq!(logged(&fixtures::success(), true), "");
         let text = logged(&fixtures::stuck(), true);
@@ -417,6 +420,47 @@ mod tests {
         // The view is kept from clearing its screen.
         std::mem::forget(view);
         term
+    }
+
+    #[test]
+    fn a_question_has_the_end_of_the_screen_until_it_is_answered() {
+        let plan = restart_plan();
+        let mut story = Story::begin();
+        story.started("before", 1);
+        let term = InMemoryTerm::new(40, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
+        let mut view = RunView::live(&plan, options(false), target);
+        for event in &story.events {
+            let progress = Progress::Event(Arc::new(event.clone()));
+            view.on(&progress, event.at).expect("drawn");
+        }
+        let mut now = story.now();
+        let mut drawn = |view: &mut RunView| {
+            now = now.plus(Duration::from_secs(1));
+            view.tick(now).expect("drawn");
+            term.contents().contains("steps")
+        };
+        assert!(drawn(&mut view));
+        view.ask(|| {});
+        assert!(!drawn(&mut view));
+        assert!(!view.news(|| {}), "nothing has happened");
+        story.succeeded("before", 1, 35);
+        let progress = Progress::Event(Arc::new(story.events[2].clone()));
+        view.on(&progress, story.now()).expect("kept");
+        assert!(!term.contents().contains("✓ before"));
+        let mut asked = false;
+        assert!(view.news(|| asked = true) && asked);
+        assert!(term.contents().contains("✓ before"));
+        assert!(view.answered() && !view.answered());
+        assert!(drawn(&mut view));
+    }
+
+    #[test]
+    fn a_resumed_run_says_by_whom_and_poll_starts_say_nothing() {
+        let text = logged(&fixtures::resumed(), false);
+        let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+        assert_eq!(of("run 01KA · resumed by maria@ops1"), 1, "{text}");
+        assert_eq!(of("healthy"), 2, "its start and its end: {text}");
     }
 
     #[test]

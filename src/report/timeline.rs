@@ -207,6 +207,7 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
             row.polls = *poll;
             row.next_at = Some(*next_at);
         }
+        EventKind::StepPollStarted { .. } => row.next_at = None,
         EventKind::StepSucceeded {
             attempt,
             outputs,
@@ -250,7 +251,11 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
         | EventKind::GateApproved { .. }
         | EventKind::GateRejected { .. }
         | EventKind::GateExpired { .. }) => apply_to_gate(row, gate, at),
-        undo => apply_to_undo(row, undo, at),
+        undo @ (EventKind::UndoStarted { .. }
+        | EventKind::UndoSucceeded { .. }
+        | EventKind::UndoFailed { .. }
+        | EventKind::UndoRetryScheduled { .. }) => apply_to_undo(row, undo, at),
+        _ => {}
     }
 }
 

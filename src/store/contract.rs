@@ -2,6 +2,7 @@
 
 use pollster::block_on;
 
+use super::lookup::MIN_PREFIX;
 use super::samples::{
     actor, at, created, event, every_event, finished, new_run, owner, run_id, started, succeeded,
 };
@@ -185,7 +186,7 @@ fn runs_are_found_by_what_people_type(store: &dyn RunStore) {
         assert_eq!(store.find_run(&text(id).to_lowercase()).expect("found"), id);
         let short = store.prefix_len(&[id]).expect("reads");
         assert_eq!(store.find_run(&text(id)[..short]).expect("found"), id);
-        if short > 4 {
+        if short > MIN_PREFIX {
             let shorter = store.find_run(&text(id)[..short - 1]);
             assert!(
                 matches!(shorter, Err(FindRunError::Ambiguous { .. })),
@@ -207,12 +208,12 @@ fn runs_are_found_by_what_people_type(store: &dyn RunStore) {
 }
 
 fn the_shown_prefix_tells_runs_apart(store: &dyn RunStore) {
-    assert_eq!(store.prefix_len(&[]).expect("reads"), 4);
+    assert_eq!(store.prefix_len(&[]).expect("reads"), MIN_PREFIX);
     let (a, b, far) = (run_id(1), run_id(2), RunId::from_parts(7, 7));
     for id in [a, b, far] {
         create_any(store, id);
     }
-    assert_eq!(store.prefix_len(&[far]).expect("reads"), 4);
+    assert_eq!(store.prefix_len(&[far]).expect("reads"), MIN_PREFIX);
     let both = store.prefix_len(&[a, b]).expect("reads");
     assert_eq!(store.prefix_len(&[a, far]).expect("reads"), both);
     assert_ne!(a.to_string()[..both], b.to_string()[..both]);

@@ -7,8 +7,10 @@ use crate::event::{EventKind, Outcome, RunEvent};
 /// Characters of a run id.
 pub(super) const ID_LEN: usize = 26;
 
-/// No prefix shown is shorter than this.
-pub(super) const MIN_PREFIX: usize = 4;
+/// No prefix shown is shorter than this. The first ten characters are the time in milliseconds, so
+/// one of eight names a quarter of a second: a command that was shown works tomorrow as well, however
+/// many runs have come since.
+pub(super) const MIN_PREFIX: usize = 8;
 
 /// How many candidates an ambiguous prefix names.
 pub(super) const MAX_MATCHES: usize = 10;
@@ -114,8 +116,8 @@ mod tests {
                 others.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>(),
             )
         };
-        assert_eq!(near(&[]), 4);
-        assert_eq!(near(&["00ZZZZZZZZ"]), 4);
-        assert_eq!(near(&["01JABC0000", "01JABCDZ00"]), 8);
+        assert_eq!(near(&[]), 8);
+        assert_eq!(near(&["00ZZZZZZZZ"]), 8);
+        assert_eq!(near(&["01JABC0000", "01JABCDEFZ"]), 10);
     }
 }

@@ -2,11 +2,19 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     reason = "a helper of a test fails its test by panicking"
 )]
 
 mod architecture;
+mod bad_input;
+mod cli_ending;
+mod cli_exec;
+mod cli_gates;
+mod cli_look;
 mod documents;
+mod end_to_end;
+mod schemas;
 mod support;
 mod surface;
 

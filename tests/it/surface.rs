@@ -62,13 +62,39 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
 }
 
 #[test]
+fn what_init_creates_is_valid_and_runs() {
+    let env = TestEnv::new();
+    for arguments in [&["init"][..], &["check"], &["exec", "hello"]] {
+        let output = env.finish(env.command().args(arguments));
+        assert_eq!(output.code, Some(0), "{arguments:?}: {output}");
+    }
+    let output = env.run(["logs"]);
+    assert!(output.stdout.contains("hello, world"), "{output}");
+    for path in [
+        "runbooks/hello.yaml",
+        "runbooks/environments/local.yaml",
+        "runbooks/policy.yaml",
+    ] {
+        let text = env.read(path);
+        let (_, schema) = text
+            .lines()
+            .next()
+            .and_then(|line| line.split_once("$schema="))
+            .expect("a line for the editor");
+        let folder = env.root().join(path);
+        let schema = folder.parent().expect("a folder").join(schema);
+        assert!(schema.is_file(), "{path} names {}", schema.display());
+    }
+}
+
+#[test]
 fn init_inside_a_repository_is_refused() {
     let env = TestEnv::new();
     env.write("runbooks/a.yaml", "");
     env.write("deep/er/x", "");
     assert_snapshot!(env.run(["-C", "deep/er", "init", "--output", "json"]), @r#"
     ------- stderr
-    {"error":{"causes":[],"exit_code":2,"kind":"usage","message":"[ROOT]/deep/er already belongs to the runbook repository [ROOT]","next":["runbook list"]}}
+    {"error":{"causes":[],"diagnostics":[],"exit_code":2,"kind":"usage","message":"[ROOT]/deep/er already belongs to the runbook repository [ROOT]","next":["runbook list"]}}
     [exit status: 2]
     "#);
 }

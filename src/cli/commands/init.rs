@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::schema::schema_files;
+use super::schema;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
+use crate::cli::workspace::registry;
 use crate::settings::{Repository, SettingsError};
 
 /// The name of the first runbook.
@@ -27,10 +28,11 @@ pub(super) fn run(context: &Context) -> Result<ExitStatus, CliError> {
         (repository.environment_file("local"), ENVIRONMENT.to_owned()),
         (repository.policy_file(), POLICY.to_owned()),
     ];
-    // The first line of each file names its schema, so that editors complete and underline.
-    for (name, text) in schema_files()? {
-        files.push((start.join("schemas").join(name), text));
-    }
+    // The `$schema` line of each file names one of these, so that an editor completes its keys.
+    let folder = repository.root().join(schema::FOLDER);
+    files.extend(
+        schema::texts(&registry()?.catalog()).map(|(name, text)| (folder.join(name), text)),
+    );
     let (mut created, mut kept) = (Vec::new(), Vec::new());
     for (path, text) in &files {
         let written = write_new(path, text).map_err(|error| {

@@ -1,6 +1,5 @@
 //! `runbook plan` and `runbook graph`
 
-use clap::ValueEnum as _;
 use serde_json::json;
 
 use crate::cli::args::{GraphArgs, GraphFormat, PlanArgs};
@@ -33,11 +32,9 @@ pub(super) fn graph(context: &Context, args: &GraphArgs) -> Result<ExitStatus, C
         GraphFormat::Svg => graph_svg(&plan),
     };
     if context.out.is_json() {
-        let format = args.format.to_possible_value();
-        let format = format.as_ref().map(|value| value.get_name());
         context
             .out
-            .json(&json!({ "format": format, "graph": text }))?;
+            .json(&json!({ "runbook": args.runbook, "graph": text }))?;
         return Ok(ExitStatus::SUCCEEDED);
     }
     context.out.raw(text.as_bytes())?;

@@ -13,6 +13,9 @@ use crate::cli::workspace::registry;
 use crate::language::{environment_schema, policy_schema, runbook_schema, schema_text};
 use crate::model::ActionCatalog;
 
+/// The folder of the schemas in a repository, as the `$schema` lines of its files name it.
+pub(super) const FOLDER: &str = "schemas";
+
 const KINDS: [(SchemaKind, &str); 3] = [
     (SchemaKind::Runbook, "runbook.schema.json"),
     (SchemaKind::Environment, "environment.schema.json"),
@@ -20,8 +23,9 @@ const KINDS: [(SchemaKind, &str); 3] = [
 ];
 
 pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, CliError> {
+    let catalog = registry()?.catalog();
     if let Some(kind) = args.kind {
-        let schema = schema(kind, &registry()?.catalog());
+        let schema = schema(kind, &catalog);
         if context.out.is_json() {
             context.out.json(&schema)?;
         } else {
@@ -29,7 +33,7 @@ pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, Cl
         }
     }
     if let Some(folder) = &args.write {
-        for (name, text) in schema_files()? {
+        for (name, text) in texts(&catalog) {
             let path = folder.join(name);
             write(&path, &text)?;
             if context.out.is_json() {
@@ -42,13 +46,11 @@ pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, Cl
     Ok(ExitStatus::SUCCEEDED)
 }
 
-/// Every schema: the name of its file and its text.
-///
-/// # Errors
-/// Two handlers with one name: a bug.
-pub(super) fn schema_files() -> Result<[(&'static str, String); 3], CliError> {
-    let catalog = registry()?.catalog();
-    Ok(KINDS.map(|(kind, name)| (name, schema_text(&schema(kind, &catalog)))))
+/// The files of all schemas, each with its text.
+pub(super) fn texts(catalog: &ActionCatalog) -> impl Iterator<Item = (&'static str, String)> {
+    KINDS
+        .into_iter()
+        .map(|(kind, name)| (name, schema_text(&schema(kind, catalog))))
 }
 
 fn schema(kind: SchemaKind, catalog: &ActionCatalog) -> Value {

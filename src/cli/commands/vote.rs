@@ -18,7 +18,7 @@ use crate::store::{RequestKind, RunRecord};
 pub(super) fn vote(context: &Context, args: &VoteArgs, vote: Vote) -> Result<ExitStatus, CliError> {
     let record = Record::open_to_ask(&context.settings)?;
     let (run, places) = unfinished(&record, &args.run)?;
-    let gate = open_gate(&record, &run, &places, args.gate.as_deref())?;
+    let gate = open_gate(&record, &run, &places, args.gate.as_deref(), vote)?;
     let kind = RequestKind::Vote {
         gate: Some(gate.clone()),
         vote,
@@ -110,6 +110,7 @@ fn open_gate(
     run: &RunRecord,
     places: &Places,
     wanted: Option<&str>,
+    vote: Vote,
 ) -> Result<StepId, CliError> {
     let plan = Plan::from_json(&record.store.plan_json(run.id)?)
         .map_err(|error| CliError::from_error(ErrorKind::Record, &error))?;
@@ -118,6 +119,10 @@ fn open_gate(
     let open: Vec<StepId> = timeline.open_gates().map(|row| row.id.clone()).collect();
     let names = || open.iter().map(StepId::as_str);
     let status = format!("runbook status {}", places.prefix);
+    let verb = match vote {
+        Vote::Approve => "approve",
+        Vote::Reject => "reject",
+    };
     match (wanted, open.as_slice()) {
         (_, []) => Err(CliError::new(
             ErrorKind::Usage,
@@ -130,7 +135,7 @@ fn open_gate(
                 ErrorKind::Usage,
                 format!("run {} has {} open gates", places.prefix, several.len()),
             ),
-            |error, gate| error.next(format!("runbook approve {} {gate}", places.prefix)),
+            |error, gate| error.next(format!("runbook {verb} {} {gate}", places.prefix)),
         )),
         (Some(wanted), _) => open
             .iter()

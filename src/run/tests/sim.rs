@@ -156,6 +156,26 @@ impl Sim {
         sim
     }
 
+    /// The run as another process finds it after a crash: only these events are known.
+    pub(super) fn resumed(plan: Plan, max_parallel: usize, events: &[RunEvent]) -> Self {
+        let mut sim = Self {
+            state: RunState::new(Arc::new(plan)).expect("a sound plan"),
+            events: events.to_vec(),
+            now: events.last().expect("created").at,
+            limits: Limits { max_parallel },
+            running: vec![],
+            most_running: 0,
+        };
+        for event in events {
+            sim.state.apply(event).expect("a legal event");
+        }
+        sim.record(EventKind::RunResumed {
+            actor: actor(),
+            version: "0".into(),
+        });
+        sim
+    }
+
     pub(super) fn record(&mut self, event: EventKind) {
         let event = RunEvent {
             run: RunId::from_parts(1, 1),

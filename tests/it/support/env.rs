@@ -47,12 +47,17 @@ impl TestEnv {
 
     /// The program, ready to be given arguments. Of the caller's variables only `PATH` is kept: git
     /// and the shell are found by it.
+    pub(crate) fn command(&self) -> Command {
+        self.command_as(env!("CARGO_BIN_EXE_runbook"))
+    }
+
+    /// Another program in the same surroundings, for one that starts ours in a special way.
     #[expect(
         clippy::disallowed_methods,
         reason = "only the caller knows where its programs are"
     )]
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+    pub(crate) fn command_as(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(&self.root)
             .stdin(Stdio::null())

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use runbook::event::RunEvent;
 
 /// What a command printed and how it ended.
 #[must_use = "compare the output or its exit code"]
@@ -49,6 +50,14 @@ impl Output {
             code: output.status.code(),
             root: root.display().to_string(),
         }
+    }
+
+    /// Standard output of `--output json` as the events that it must consist of.
+    pub(crate) fn events(&self) -> Vec<RunEvent> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an event on every line"))
+            .collect()
     }
 
     /// A text with what changes from run to run replaced.
