@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::writer::is_urgent;
 use crate::base::format_duration;
 use crate::event::{Actor, EventKind, Outcome, RollbackCause, RunEvent, Vote};
 use crate::store::RunRecord;
@@ -71,19 +72,7 @@ fn headline(new: &[RunEvent]) -> String {
 
 /// Whether a run took another turn here.
 fn is_turn(kind: &EventKind) -> bool {
-    matches!(
-        kind,
-        EventKind::RunFinished { .. }
-            | EventKind::RollbackStarted { .. }
-            | EventKind::GateOpened { .. }
-            | EventKind::GateApproved { .. }
-            | EventKind::GateRejected { .. }
-            | EventKind::GateExpired { .. }
-            | EventKind::CancelRequested { .. }
-            | EventKind::RunTimedOut
-            | EventKind::StepInterrupted { .. }
-            | EventKind::RunResumed { .. }
-    )
+    is_urgent(kind) || matches!(kind, EventKind::RunResumed { .. })
 }
 
 /// One event in words; `None` for those that only announce another.

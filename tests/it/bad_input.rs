@@ -67,13 +67,13 @@ fn hostile_files_get_one_short_error_each() {
     for (name, bytes) in cases {
         let path = env.root().join(format!("runbooks/{name}.yaml"));
         std::fs::write(&path, bytes).expect("written");
-        let output = env.run(["check", name]);
-        expect(&output, 3, &[name, "for more: runbook explain RB"]);
-        let text = format!("{}{}", output.stdout, output.stderr);
-        assert_eq!(text.matches("error[RB").count(), 1, "{text}");
-        assert!(text.len() < 8_192, "{name}: {} bytes", text.len());
-        let exec = env.run(["exec", name]);
-        expect(&exec, 3, &["error[RB"]);
+        for command in ["check", "exec"] {
+            let output = env.run([command, name]);
+            expect(&output, 3, &[name, "for more: runbook explain RB"]);
+            let text = format!("{}{}", output.stdout, output.stderr);
+            assert_eq!(text.matches("error[RB").count(), 1, "{text}");
+            assert!(text.len() < 8_192, "{name}: {} bytes", text.len());
+        }
         std::fs::remove_file(path).expect("removed");
     }
     assert!(!env.root().join(".runbook/state.db").exists());
@@ -231,8 +231,10 @@ fn a_port_in_use_is_said_in_the_words_of_the_service() {
             "ended while starting",
             &format!("127.0.0.1:{port}"),
             "in use",
+            "rolled back",
         ],
     );
+    assert!(!env.root().join("prepared").exists(), "undone");
 }
 
 #[test]
@@ -335,4 +337,43 @@ fn a_full_state_directory_is_refused() {
         env!("CARGO_BIN_EXE_runbook"),
     ]);
     refused(&env, &env.finish(&mut command));
+}
+
+/// Whatever the moment at which the disk is full: a step that ran is on record as started, and the
+/// exit code says that the record is the trouble.
+#[test]
+fn no_step_runs_off_the_record_when_the_disk_fills_up() {
+    let (mut before, mut midway, mut enough) = (0, 0, 0);
+    for limit in (8..=400).step_by(14) {
+        let env = marked();
+        let mut command = env.command_as("sh");
+        command.args([
+            "-c",
+            &format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" exec touch"),
+            env!("CARGO_BIN_EXE_runbook"),
+        ]);
+        let output = env.finish(&mut command);
+        if !env.root().join("mark").exists() {
+            refused(&env, &output);
+            before += 1;
+            continue;
+        }
+        if output.code == Some(0) {
+            enough += 1;
+        } else {
+            expect(&output, 9, &["error:", "next:"]);
+            midway += 1;
+        }
+        // There is room again.
+        let status = env.run(["status", "--output", "json"]);
+        let json: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+        let mark = &json["steps"][0];
+        assert_eq!(mark["attempts"], 1, "limit {limit}: {json}");
+        assert!(mark["started_at"].is_string(), "limit {limit}: {json}");
+    }
+    assert!(
+        before > 0 && midway > 0 && enough > 0,
+        "the limits reach from before the first step ({before}) past its start ({midway}) to a \
+         whole run ({enough})"
+    );
 }

@@ -45,7 +45,9 @@ impl Checkout {
                 command.env(name, value);
             }
         }
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .expect("the target folder");
         command.env("CARGO_TARGET_DIR", target).args(arguments);
         command
     }
@@ -73,29 +75,45 @@ impl Checkout {
 impl Drop for Checkout {
     fn drop(&mut self) {
         let folder = self.env.root().join(".runbook/services");
-        for pid in service_pids(&folder) {
-            let _ = Command::new("kill").args(["-9", &pid]).status();
+        for (pid, start_ticks) in services(&folder) {
+            // The pid of a service that is gone may belong to somebody else by now.
+            if start_of(pid) == Some(start_ticks) {
+                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            }
         }
     }
 }
 
-/// The pids that are on record below a folder.
-fn service_pids(folder: &Path) -> Vec<String> {
+/// The services that are on record below a folder: pid and start, in ticks since the boot.
+fn services(folder: &Path) -> Vec<(u64, u64)> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
-    let mut pids = Vec::new();
+    let mut found = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {
-            pids.extend(service_pids(&path));
+            found.extend(services(&path));
         } else if path.file_name().is_some_and(|name| name == "pid") {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let record: Value = serde_json::from_str(&text).unwrap_or_default();
-            pids.extend(record["process"]["pid"].as_u64().map(|pid| pid.to_string()));
+            let process = &record["process"];
+            found.extend(process["pid"].as_u64().zip(process["start_ticks"].as_u64()));
         }
     }
-    pids
+    found
+}
+
+/// What `/proc/PID/stat` says after the name, which may hold anything (proc_pid_stat(5)).
+fn stat_of(pid: u64) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+/// When a process started, in ticks since the boot: field 22, of which the first two are cut off.
+fn start_of(pid: u64) -> Option<u64> {
+    stat_of(pid)?.get(19)?.parse().ok()
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -113,6 +131,10 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     text
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
 }
 
 fn outputs(events: &[Value]) -> &Value {
@@ -134,7 +156,7 @@ fn address(events: &[Value]) -> String {
 }
 
 fn is_alive(pid: u64) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    stat_of(pid).is_some_and(|fields| !["Z", "X"].contains(&fields[0].as_str()))
 }
 
 /// Waits until it holds, at most half a minute.
@@ -166,6 +188,9 @@ fn a_service_is_started_restarted_drained_and_on_record() {
     let first = checkout.restart();
     let (first_pid, first_address) = (pid(&first), address(&first));
     assert!(is_alive(first_pid), "the service outlives the command");
+    let on_disk = services(&checkout.env.root().join(".runbook/services"));
+    let started = start_of(first_pid).expect("a start");
+    assert_eq!(on_disk, [(first_pid, started)], "the guard finds it");
     let health = get(&first_address, "/health").expect("an answer");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
     assert!(health.contains(&first_pid.to_string()), "{health}");
@@ -238,13 +263,24 @@ fn on_record(checkout: &Checkout, runs: [&Vec<Value>; 3]) {
         let trailers = checkout.audit(&[
             "log",
             &format!("--grep={run}"),
-            "--format=%(trailers:key=Outcome,valueonly)%(trailers:key=Run-Id,valueonly)",
+            "--format=%(trailers:only,unfold)",
             "-1",
         ]);
-        assert_eq!(
-            trailers.split_whitespace().collect::<Vec<_>>(),
-            ["succeeded", run]
-        );
+        let created = &events[0]["event"];
+        let wanted = [
+            format!("Run-Id: {run}"),
+            "Runbook: service-restart".to_owned(),
+            "Environment: local".to_owned(),
+            format!("Plan-Digest: {}", text(&created["plan_digest"])),
+            format!("Last-Seq: {}", events.len()),
+            format!(
+                "Actor: {}@{}",
+                text(&created["actor"]["name"]),
+                text(&created["actor"]["host"])
+            ),
+            "Outcome: succeeded".to_owned(),
+        ];
+        assert_eq!(trailers.trim_end().lines().collect::<Vec<_>>(), wanted);
     }
     let latest = runs[2][0]["run"].as_str().expect("a run id");
     let listed = checkout.run(&["runs", "--output", "json"]);
@@ -283,6 +319,6 @@ fn a_dry_run_touches_nothing() {
     for words in ["before", "performed", "restart", "would"] {
         assert!(output.stdout.contains(words), "{words}: {}", output.stdout);
     }
-    assert!(service_pids(&checkout.env.root().join(".runbook")).is_empty());
+    assert!(services(&checkout.env.root().join(".runbook")).is_empty());
     assert_eq!(checkout.run(&["runs"]).code, Some(2), "no run was recorded");
 }
