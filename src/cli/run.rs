@@ -27,9 +27,10 @@ fn guarded(command: impl FnOnce() -> ExitStatus + UnwindSafe) -> ExitStatus {
 }
 
 fn parse_and_run(arguments: Vec<OsString>) -> ExitStatus {
+    let json = asks_for_json(&arguments);
     let cli = match parse(arguments) {
         Ok(cli) => cli,
-        Err(error) => return report_usage(&error),
+        Err(error) => return report_usage(&error, json),
     };
     let out = cli.global.printer();
     let settings = match Settings::resolve(cli.global.overrides(), Variables::read()) {
@@ -53,17 +54,39 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
+/// Whether `--output json` is among arguments that may be wrong otherwise.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let pair = arguments
+        .windows(2)
+        .any(|two| two[0] == "--output" && two[1] == "json");
+    pair || arguments.iter().any(|argument| argument == "--output=json")
+}
+
 /// Help and version are data; everything else is a mistake on the command line.
-fn report_usage(error: &clap::Error) -> ExitStatus {
+fn report_usage(error: &clap::Error, json: bool) -> ExitStatus {
     let wanted = matches!(
         error.kind(),
         ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
     );
+    if json && !wanted {
+        write_error(usage_error(error).json());
+        return ExitStatus::USAGE;
+    }
     match error.print() {
         Err(problem) if wanted => CliError::output(problem).kind.status(),
         _ if wanted => ExitStatus::SUCCEEDED,
         _ => ExitStatus::USAGE,
     }
+}
+
+/// The first paragraph says what is wrong; usage and tips are for people.
+fn usage_error(error: &clap::Error) -> CliError {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = what.split_whitespace().collect();
+    let message = words.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    CliError::new(ErrorKind::Usage, message).next("runbook --help")
 }
 
 fn report(error: &CliError, out: Printer, style: Style) -> ExitStatus {
@@ -113,6 +136,25 @@ fn report_panic(info: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_json_when_json_is_asked_for() {
+        let arguments = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(asks_for_json(&arguments("runbook frob --output json")));
+        assert!(asks_for_json(&arguments("runbook --output=json frob")));
+        assert!(!asks_for_json(&arguments("runbook frob --output text")));
+        for (line, message) in [
+            ("runbook frob", "unrecognized subcommand 'frob'"),
+            (
+                "runbook exec",
+                "the following required arguments were not provided: <RUNBOOK>",
+            ),
+        ] {
+            let error = usage_error(&parse(arguments(line)).expect_err("a mistake"));
+            assert_eq!(error.chain.message, message);
+            assert_eq!(error.json()["error"]["exit_code"], 2);
+        }
+    }
 
     #[test]
     fn a_panic_ends_with_the_code_of_a_bug() {

@@ -122,22 +122,16 @@ impl Watcher<'_> {
             // The reader may go away; the run goes on, and the record is complete.
             let _ = write_progress(&mut io::stdout().lock(), progress);
         } else if !(self.questions.is_asking() && matches!(progress, Progress::Output { .. })) {
-            let asking = self.questions.is_asking();
-            if asking && self.context.settings.terminal.live {
-                // What is shown now takes the place of the question, which is then asked below it.
-                self.view.suspend(|| {
-                    let _ = write!(io::stderr().lock(), "\r\x1b[2K");
-                });
-            }
             let _ = self.view.on(progress, SystemClock.now());
-            if asking {
-                self.questions.asked_again();
-                self.ask();
-            }
         }
         if let Progress::Event(event) = progress {
             self.gates(event, self.context.out.quiet);
         }
+        // What is to be shown while a question stands takes its place; it is asked again below.
+        if self.view.news(clear_line) {
+            self.questions.asked_again();
+        }
+        self.ask();
         Ok(())
     }
 
@@ -147,47 +141,53 @@ impl Watcher<'_> {
             EventKind::GateOpened { step, message, .. } => {
                 if self.choice.yes {
                     self.vote(step.clone(), Vote::Approve, None);
-                } else if self
-                    .questions
-                    .add(step.clone(), untold.then(|| message.clone()))
-                {
-                    self.ask();
+                } else {
+                    let untold = untold.then(|| message.clone());
+                    self.questions.add(step.clone(), untold);
                 }
             }
             EventKind::GateApproved { step }
             | EventKind::GateRejected { step }
             | EventKind::GateExpired { step }
-            | EventKind::StepSkipped { step, .. }
-                if self.questions.settled(step) =>
-            {
-                self.ask();
-            }
+            | EventKind::StepSkipped { step, .. } => self.questions.settled(step),
             _ => {}
         }
     }
 
+    /// Shows the question whose turn it is, once, or lets the view go on when there is none.
     fn ask(&mut self) {
-        let Some(text) = self.questions.text() else {
-            if !self.questions.is_asking() {
-                self.view.answered();
+        if !self.questions.is_asking() {
+            let stands = self.questions.shown.take().is_some();
+            if self.view.answered() && stands {
+                // Answered elsewhere, and nothing took its place yet.
+                clear_line();
             }
-            return;
-        };
-        self.view.ask(|| {
-            let mut err = io::stderr().lock();
-            let _ = write!(err, "{text}");
-            let _ = err.flush();
-        });
+        } else if let Some(text) = self.questions.text() {
+            self.view.ask(|| {
+                let mut err = io::stderr().lock();
+                let _ = write!(err, "{text}");
+                let _ = err.flush();
+            });
+        }
+    }
+
+    /// Nobody is asked any more; gives the gate that was asked about, or nothing.
+    fn give_up(&mut self) -> String {
+        let gate = self.questions.give_up();
+        if self.view.answered() {
+            // What was typed stays beside its question.
+            let _ = writeln!(io::stderr().lock());
+        }
+        gate
     }
 
     fn answered(&mut self, line: Option<String>) {
         let Some(line) = line else {
-            let gate = self.questions.give_up();
-            self.view.answered();
+            let gate = self.give_up();
             let (out, prefix) = (self.context.out, &self.prefix);
             self.view.suspend(|| {
                 out.note(format_args!(
-                    "\nnobody answers here; the run waits for: runbook approve {prefix} {gate}"
+                    "nobody answers here; the run waits for: runbook approve {prefix} {gate}"
                 ));
             });
             return;
@@ -219,6 +219,7 @@ impl Watcher<'_> {
             return;
         }
         self.cancelled = true;
+        self.give_up();
         let actor = self.context.settings.actor.clone();
         self.control
             .cancel(actor, Some("interrupted at the terminal".to_owned()));
@@ -245,6 +246,11 @@ fn still_open(history: &[RunEvent]) -> Vec<&RunEvent> {
         }
     }
     open
+}
+
+/// Takes away the line on which the cursor stands.
+fn clear_line() {
+    let _ = write!(io::stderr().lock(), "\r\x1b[2K");
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {
@@ -290,17 +296,14 @@ impl Questions {
         self.may_ask && !self.open.is_empty()
     }
 
-    /// A gate opened; says whether it is to be asked about now.
-    fn add(&mut self, step: StepId, message: Option<String>) -> bool {
+    /// A gate opened. `message`: what it asks, unless that stands on the terminal already.
+    fn add(&mut self, step: StepId, message: Option<String>) {
         self.open.push_back((step, message));
-        self.may_ask && self.open.len() == 1
     }
 
-    /// A gate closed by another way; says whether the next question is to be shown.
-    fn settled(&mut self, step: &StepId) -> bool {
-        let was_first = self.open.front().is_some_and(|(first, _)| first == step);
+    /// A gate is closed, perhaps by another way.
+    fn settled(&mut self, step: &StepId) {
         self.open.retain(|(open, _)| open != step);
-        was_first && self.is_asking()
     }
 
     fn take(&mut self) -> Option<StepId> {
@@ -392,19 +395,18 @@ mod tests {
     #[test]
     fn one_question_at_a_time_and_each_once() {
         let mut questions = Questions::new(true);
-        assert!(questions.add(id("a"), Some("go\u{1b}[2J?".to_owned())));
-        assert!(!questions.add(id("b"), None));
+        questions.add(id("a"), Some("go\u{1b}[2J?".to_owned()));
+        questions.add(id("b"), None);
         questions.lines = Some(mpsc::unbounded_channel().1);
         let text = questions.text().expect("a question");
         assert!(text.contains("approve `a`") && !text.contains('\u{1b}'));
         assert_eq!(questions.text(), None);
-        assert!(questions.settled(&id("a")), "b is next");
-        assert!(
-            questions
-                .text()
-                .expect("a question")
-                .contains("approve `b`")
-        );
+        questions.asked_again();
+        let again = questions.text().expect("a question");
+        assert!(again.contains("approve `a`"), "{again}");
+        questions.settled(&id("a"));
+        let next = questions.text().expect("a question");
+        assert!(next.contains("approve `b`"), "{next}");
         assert_eq!(questions.take(), Some(id("b")));
         assert!(!questions.is_asking());
     }
@@ -412,7 +414,7 @@ mod tests {
     #[test]
     fn without_a_terminal_nobody_is_asked() {
         let mut questions = Questions::new(false);
-        assert!(!questions.add(id("a"), Some("go\u{1b}[2J?".to_owned())));
+        questions.add(id("a"), Some("go?".to_owned()));
         assert!(!questions.is_asking());
         assert_eq!(questions.text(), None);
     }

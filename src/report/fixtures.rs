@@ -558,6 +558,31 @@ pub(crate) fn waiting() -> Story {
     story
 }
 
+/// Left at the gate, then taken over by another process, which polls once.
+pub(crate) fn resumed() -> Story {
+    let mut story = waiting();
+    story
+        .then(
+            60_000,
+            EventKind::RunResumed {
+                actor: actor(),
+                version: "0.1.0".to_owned(),
+            },
+        )
+        .vote(Vote::Approve, "go")
+        .started("healthy", 1)
+        .then(
+            1_000,
+            EventKind::StepPollStarted {
+                step: id("healthy"),
+                attempt: AttemptNo::FIRST,
+                poll: 2,
+            },
+        )
+        .succeeded("healthy", 1, 2_100);
+    story
+}
+
 /// Cancelled while `drain` runs.
 pub(crate) fn cancelled() -> Story {
     let mut story = Story::begin();

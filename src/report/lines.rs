@@ -1,6 +1,7 @@
 //! What each event becomes in words: the permanent lines of a live display and of a plain log.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::next::Places;
 use super::rows::StepRow;
@@ -97,6 +98,7 @@ impl Lines {
         let row = event.event.step().and_then(|step| timeline.row(step));
         match (&event.event, row) {
             (EventKind::RunCreated { actor, .. }, _) => self.created(actor),
+            (EventKind::RunResumed { actor, .. }, _) => self.resumed(actor),
             (EventKind::CancelRequested { actor, reason, .. }, _) => {
                 let reason = reason
                     .as_deref()
@@ -121,6 +123,15 @@ impl Lines {
     }
 
     fn created(&self, actor: &Actor) -> Vec<String> {
+        self.headline(&person(actor))
+    }
+
+    fn resumed(&self, actor: &Actor) -> Vec<String> {
+        self.headline(&format!("resumed by {}", person(actor)))
+    }
+
+    /// Which run it is, and whose.
+    fn headline(&self, whose: &str) -> Vec<String> {
         let style = self.style;
         let dot = style.symbol(Symbol::Dot);
         let text = format!(
@@ -128,7 +139,7 @@ impl Lines {
             self.runbook,
             self.environment,
             self.places.prefix,
-            one_line(&person(actor), style)
+            one_line(whose, style)
         );
         vec![style.paint(Paint::Bold, &clip(&text, style.width, style))]
     }
@@ -263,7 +274,9 @@ impl Lines {
         now: Timestamp,
     ) -> String {
         let why = failure.map_or(String::new(), |f| f.error.to_string());
-        let again = format!("again in {}", human(next_at.since(now)));
+        // The clock has moved on a little since the retry was planned.
+        let tenths = (next_at.since(now).as_millis() as u64).div_ceil(100);
+        let again = format!("again in {}", human(Duration::from_millis(tenths * 100)));
         let words = format!("attempt {attempt} failed: {why}");
         self.step_line(Symbol::Again, Paint::Care, row, &words, &again)
     }

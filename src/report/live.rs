@@ -12,6 +12,8 @@ use super::text::{LINE_BYTES, clip, human, output_line, pad};
 use super::timeline::Timeline;
 use crate::base::{StepId, Timestamp};
 
+/// Permanent lines that are kept back for the next drawing at most.
+const KEPT_LINES: usize = 500;
 /// Shortest time between two drawings.
 const REDRAW: Duration = Duration::from_millis(100);
 /// Running steps that are shown; the others are counted.
@@ -21,8 +23,9 @@ pub(super) const SHOWN: usize = 8;
 pub(super) struct Live {
     pub(super) bar: ProgressBar,
     last_words: HashMap<StepId, LastWords>,
-    pub(super) kept: Vec<String>,
+    kept: Vec<String>,
     drawn_at: Option<Timestamp>,
+    held: bool,
 }
 
 /// The last line a step printed, and the beginning of the next.
@@ -63,6 +66,44 @@ impl Live {
             last_words: HashMap::new(),
             kept: Vec::new(),
             drawn_at: None,
+            held: false,
+        }
+    }
+
+    /// Clears the live part and draws nothing more, so that a question stays whole while it is answered.
+    pub(super) fn hold(&mut self) {
+        self.print_kept();
+        self.held = true;
+        self.bar.finish_and_clear();
+    }
+
+    /// Draws again; says whether it did not before.
+    pub(super) fn release(&mut self) -> bool {
+        let held = std::mem::take(&mut self.held);
+        if held {
+            self.drawn_at = None;
+            self.bar.set_message("");
+            self.bar.reset();
+        }
+        held
+    }
+
+    /// While a question stands: prints what is to be shown, after `make_room`; says whether there was
+    /// anything.
+    pub(super) fn news(&mut self, make_room: impl FnOnce()) -> bool {
+        let news = self.held && !self.kept.is_empty();
+        if news {
+            make_room();
+            self.print_kept();
+        }
+        news
+    }
+
+    /// Keeps lines for the next drawing, some hundreds of them at most.
+    pub(super) fn keep(&mut self, lines: Vec<String>) {
+        self.kept.extend(lines);
+        if self.kept.len() > KEPT_LINES {
+            self.print_kept();
         }
     }
 
@@ -83,8 +124,10 @@ impl Live {
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.drawn_at
-            .is_none_or(|last| now.since(last) >= REDRAW || now < last)
+        !self.held
+            && self
+                .drawn_at
+                .is_none_or(|last| now.since(last) >= REDRAW || now < last)
     }
 
     pub(super) fn draw(&mut self, lines: &Lines, timeline: &Timeline, quiet: bool, now: Timestamp) {

@@ -71,6 +71,10 @@ fn head(run: &RunRecord, plan: &Plan, timeline: &Timeline) -> String {
     fact("Risk", risk_word(plan.runbook.risk).to_owned());
     fact("Started by", escape(&person(&run.actor)));
     fact("Started", format!("{} UTC", clock_time(run.created_at)));
+    for resume in &timeline.resumes {
+        let by = escape(&person(&resume.actor));
+        fact("Resumed by", format!("{by}, {} UTC", clock_time(resume.at)));
+    }
     if let Some(finish) = &timeline.finish {
         fact("Ended", format!("{} UTC", clock_time(finish.at)));
         fact("Duration", human(finish.duration));
@@ -263,7 +267,10 @@ fn log_of(kind: &EventKind) -> Option<&LogRef> {
 
 fn history(events: &[RunEvent]) -> String {
     let mut out = "\n## Timeline\n\n| # | time (UTC) | event |\n| --: | --- | --- |\n".to_owned();
-    for event in events.iter().take(TIMELINE) {
+    // That a poll began says nothing to people; what it found follows.
+    let told = |event: &&RunEvent| !matches!(event.event, EventKind::StepPollStarted { .. });
+    let count = events.iter().filter(told).count();
+    for event in events.iter().filter(told).take(TIMELINE) {
         out.push_str(&format!(
             "| {} | {} | {} |\n",
             event.seq,
@@ -271,10 +278,10 @@ fn history(events: &[RunEvent]) -> String {
             escape(&event_words(&event.event))
         ));
     }
-    if events.len() > TIMELINE {
+    if count > TIMELINE {
         out.push_str(&format!(
             "\n{} more events are in events.jsonl.\n",
-            events.len() - TIMELINE
+            count - TIMELINE
         ));
     }
     out
@@ -293,7 +300,10 @@ pub(crate) fn event_words(kind: &EventKind) -> String {
         | EventKind::StepRetryScheduled { attempt, .. }
         | EventKind::UndoStarted { attempt, .. }
         | EventKind::UndoRetryScheduled { attempt, .. } => format!("{about}, attempt {attempt}"),
-        EventKind::StepPolled { poll, .. } => format!("{about}, poll {poll}"),
+        EventKind::RunResumed { actor, .. } => format!("{about} by {}", person(actor)),
+        EventKind::StepPollStarted { poll, .. } | EventKind::StepPolled { poll, .. } => {
+            format!("{about}, poll {poll}")
+        }
         EventKind::StepFailed { failure, .. } | EventKind::UndoFailed { failure, .. } => {
             format!("{about}: {}", failure.error.message)
         }
@@ -379,6 +389,17 @@ mod tests {
         insta::assert_snapshot!("success", page(&fixtures::success()));
         insta::assert_snapshot!("stuck", page(&fixtures::stuck()));
         assert!(page(&fixtures::waiting()).contains("**Waiting**: it waits at 1 gate."));
+    }
+
+    #[test]
+    fn a_resumed_run_says_by_whom_and_poll_starts_are_left_out() {
+        let text = page(&fixtures::resumed());
+        assert!(
+            text.contains("| Resumed by | maria@ops1, 2026-11-23 03:01:00 UTC |"),
+            "{text}"
+        );
+        assert!(text.contains(" | run resumed by maria@ops1 |"), "{text}");
+        assert!(!text.contains("poll started"), "{text}");
     }
 
     #[test]

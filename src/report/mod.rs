@@ -46,4 +46,4 @@ pub use tables::{
 };
 pub use terminal::{RunView, ViewOptions};
 pub use text::safe_text;
-pub use timeline::{CancelRow, Finish, Origin, Timeline};
+pub use timeline::{CancelRow, Finish, Origin, ResumeRow, Timeline};

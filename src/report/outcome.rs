@@ -90,12 +90,23 @@ pub(crate) fn outcome_meaning(timeline: &Timeline, plan: &Plan) -> String {
             n => format!("what can be undone is undone; {n} steps stay done"),
         },
         Outcome::Stuck => "a person must look: something is left undone or unknown".to_owned(),
-        Outcome::Rejected => "a gate was rejected".to_owned(),
-        Outcome::Expired => "nobody approved a gate in time".to_owned(),
+        Outcome::Rejected => format!("a gate was rejected{}", undone_words(finish.rollback)),
+        Outcome::Expired => {
+            let words = undone_words(finish.rollback);
+            format!("nobody approved a gate in time{words}")
+        }
         Outcome::Cancelled => match finish.rollback {
-            RollbackResult::Complete => "somebody ended it; what was done is undone".to_owned(),
-            _ => "somebody ended it; what was done stays done".to_owned(),
-        },
+            RollbackResult::Complete => "somebody ended it; what can be undone is undone",
+            _ => "somebody ended it; what was done stays done",
+        }
+        .to_owned(),
+    }
+}
+
+fn undone_words(rollback: RollbackResult) -> &'static str {
+    match rollback {
+        RollbackResult::Complete => "; what can be undone is undone",
+        _ => "",
     }
 }
 

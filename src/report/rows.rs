@@ -243,6 +243,20 @@ impl StepRow {
         };
     }
 
+    /// The run is over: what was to come does not come any more.
+    pub(super) fn run_over(&mut self) {
+        match self.status {
+            StepStatus::Pending => self.status = StepStatus::NotRun,
+            StepStatus::Retrying => self.status = StepStatus::Failed,
+            _ => {}
+        }
+        match &mut self.undo {
+            Some(undo) if undo.status == UndoStatus::Due => undo.status = UndoStatus::NotTried,
+            Some(undo) if undo.status == UndoStatus::Retrying => undo.status = UndoStatus::Failed,
+            _ => {}
+        }
+    }
+
     pub(super) fn undo(&mut self) -> &mut UndoRow {
         self.undo.get_or_insert(UndoRow {
             status: UndoStatus::Due,

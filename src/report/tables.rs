@@ -19,6 +19,9 @@ use crate::store::{EngineOwner, RunRecord};
 /// Failures that `status` shows in full at most.
 const FAILURES: usize = 5;
 
+/// Resumptions that `status` shows at most, the latest first.
+const RESUMES: usize = 3;
+
 /// Tells whether the process that drives a run still lives.
 pub type Alive<'a> = &'a dyn Fn(&EngineOwner) -> bool;
 
@@ -165,6 +168,11 @@ pub fn status_text(view: &RunStatusView<'_>, style: Style) -> String {
         ),
         Paint::Dim,
     );
+    for resume in timeline.resumes.iter().rev().take(RESUMES) {
+        let by = one_line(&person(&resume.actor), style);
+        let text = format!("resumed by {by} {} UTC", clock_time(resume.at));
+        say(&text, Paint::Dim);
+    }
     out.push_str(&steps(timeline, now, style));
     out.push_str(&failures(view, style));
     for row in timeline.open_gates() {
@@ -286,6 +294,11 @@ pub fn status_json(view: &RunStatusView<'_>) -> Value {
     let next = next.filter(|next| !is_under_way(run, view.alive, next));
     let mut object = run_json(run, view.alive);
     object["steps"] = timeline.rows.iter().map(step_json).collect();
+    object["resumes"] = timeline
+        .resumes
+        .iter()
+        .map(|resume| json!({ "at": resume.at, "actor": resume.actor }))
+        .collect();
     object["outputs"] = timeline
         .finish
         .as_ref()
@@ -420,6 +433,16 @@ mod tests {
             alive: &|_| true,
         };
         (status_text(&view, Style::plain(80)), status_json(&view))
+    }
+
+    #[test]
+    fn a_resumed_run_says_by_whom() {
+        let (text, json) = status(&fixtures::resumed());
+        assert!(
+            text.contains("\n  resumed by maria@ops1 2026-11-23 03:01:00 UTC\n"),
+            "{text}"
+        );
+        assert_eq!(json["resumes"][0]["actor"]["name"], "maria");
     }
 
     #[test]

@@ -20,8 +20,6 @@ use crate::plan::Plan;
 
 /// How long a failure waits for its retry to be announced before it is shown as final.
 const SETTLE: Duration = Duration::from_millis(150);
-/// Permanent lines that are kept back for the next drawing at most.
-const KEPT_LINES: usize = 500;
 
 /// How a [`RunView`] looks.
 #[derive(Debug, Clone)]
@@ -154,6 +152,7 @@ impl RunView {
         self.settle(now, Duration::ZERO)?;
         match &mut self.face {
             Face::Live(live) => {
+                live.release();
                 live.print_kept();
                 live.bar.finish_and_clear();
                 Ok(())
@@ -177,19 +176,25 @@ impl RunView {
     /// right behind it.
     pub fn ask(&mut self, f: impl FnOnce()) {
         if let Face::Live(live) = &mut self.face {
-            live.print_kept();
-            live.bar.finish_and_clear();
+            live.hold();
         }
         f();
     }
 
-    /// The question was answered: the live part comes back.
-    pub fn answered(&mut self) {
-        if let Face::Live(live) = &mut self.face
-            && live.bar.is_finished()
-        {
-            live.bar.set_message("");
-            live.bar.reset();
+    /// While a question stands: shows what has happened, after `make_room` took the question away, and
+    /// says whether there was anything. What merely goes on is not shown.
+    pub fn news(&mut self, make_room: impl FnOnce()) -> bool {
+        match &mut self.face {
+            Face::Live(live) => live.news(make_room),
+            Face::Plain(_) => false,
+        }
+    }
+
+    /// No question stands any more: the live part comes back. Says whether one stood before.
+    pub fn answered(&mut self) -> bool {
+        match &mut self.face {
+            Face::Live(live) => live.release(),
+            Face::Plain(_) => false,
         }
     }
 
@@ -278,10 +283,7 @@ impl RunView {
     fn print(&mut self, lines: Vec<String>, at: Timestamp) -> io::Result<()> {
         match &mut self.face {
             Face::Live(live) => {
-                live.kept.extend(lines);
-                if live.kept.len() > KEPT_LINES {
-                    live.print_kept();
-                }
+                live.keep(lines);
                 Ok(())
             }
             Face::Plain(plain) => plain.lines(&lines, at),
@@ -441,8 +443,24 @@ mod tests {
         assert!(drawn(&mut view));
         view.ask(|| {});
         assert!(!drawn(&mut view));
-        view.answered();
+        assert!(!view.news(|| {}), "nothing has happened");
+        story.succeeded("before", 1, 35);
+        let progress = Progress::Event(Arc::new(story.events[2].clone()));
+        view.on(&progress, story.now()).expect("kept");
+        assert!(!term.contents().contains("✓ before"));
+        let mut asked = false;
+        assert!(view.news(|| asked = true) && asked);
+        assert!(term.contents().contains("✓ before"));
+        assert!(view.answered() && !view.answered());
         assert!(drawn(&mut view));
+    }
+
+    #[test]
+    fn a_resumed_run_says_by_whom_and_poll_starts_say_nothing() {
+        let text = logged(&fixtures::resumed(), false);
+        let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+        assert_eq!(of("run 01KA · resumed by maria@ops1"), 1, "{text}");
+        assert_eq!(of("healthy"), 2, "its start and its end: {text}");
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub struct Origin {
     pub version: String,
 }
 
+/// Another process took the run over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumeRow {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+}
+
 /// Somebody asked the run to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelRow {
@@ -62,6 +71,8 @@ pub struct Timeline {
     pub rows: Vec<StepRow>,
     /// Why and when undoing began.
     pub rollback: Option<(Timestamp, RollbackCause)>,
+    /// The times that another process took the run over.
+    pub resumes: Vec<ResumeRow>,
     /// Requests to end the run.
     pub cancels: Vec<CancelRow>,
     /// When the run's own timeout passed.
@@ -131,6 +142,10 @@ impl Timeline {
                     version: version.clone(),
                 });
             }
+            EventKind::RunResumed { actor, .. } => self.resumes.push(ResumeRow {
+                at,
+                actor: actor.clone(),
+            }),
             EventKind::CancelRequested { actor, reason, .. } => self.cancels.push(CancelRow {
                 at,
                 actor: actor.clone(),
@@ -150,14 +165,7 @@ impl Timeline {
                 outputs,
                 duration_ms,
             } => {
-                for row in &mut self.rows {
-                    if row.status == StepStatus::Pending {
-                        row.status = StepStatus::NotRun;
-                    }
-                    if let Some(undo) = row.undo.as_mut().filter(|u| u.status == UndoStatus::Due) {
-                        undo.status = UndoStatus::NotTried;
-                    }
-                }
+                self.rows.iter_mut().for_each(StepRow::run_over);
                 self.finish = Some(Finish {
                     at,
                     outcome: *outcome,

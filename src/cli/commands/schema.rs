@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::base::Value;
 use crate::cli::args::{SchemaArgs, SchemaKind};
 use crate::cli::context::Context;
@@ -23,14 +25,22 @@ const KINDS: [(SchemaKind, &str); 3] = [
 pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, CliError> {
     let catalog = registry()?.catalog();
     if let Some(kind) = args.kind {
-        let text = schema_text(&schema(kind, &catalog));
-        context.out.raw(text.as_bytes())?;
+        let schema = schema(kind, &catalog);
+        if context.out.is_json() {
+            context.out.json(&schema)?;
+        } else {
+            context.out.raw(schema_text(&schema).as_bytes())?;
+        }
     }
     if let Some(folder) = &args.write {
         for (name, text) in texts(&catalog) {
             let path = folder.join(name);
             write(&path, &text)?;
-            context.out.line(format_args!("wrote {}", path.display()))?;
+            if context.out.is_json() {
+                context.out.json(&json!({ "wrote": path }))?;
+            } else {
+                context.out.line(format_args!("wrote {}", path.display()))?;
+            }
         }
     }
     Ok(ExitStatus::SUCCEEDED)
