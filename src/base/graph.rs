@@ -75,11 +75,6 @@ impl Dag {
         reach(node, &self.needs)
     }
 
-    /// Which nodes come after `node`, directly or not (not itself), as flags by index.
-    pub fn descendants(&self, node: usize) -> Vec<bool> {
-        reach(node, &self.dependents)
-    }
-
     /// The layer of every node: 0 without needs, else one more than its deepest need.
     pub fn layers(&self) -> Vec<usize> {
         let mut layer = vec![0; self.len()];
@@ -175,7 +170,6 @@ mod tests {
         assert_eq!(dag.order(), [0, 1, 2, 3]);
         assert_eq!(dag.layers(), [0, 1, 1, 2]);
         assert_eq!(dag.ancestors(3), [true, true, true, false]);
-        assert_eq!(dag.descendants(1), [false, false, false, true]);
     }
 
     #[test]

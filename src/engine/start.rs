@@ -17,7 +17,7 @@ use crate::event::{Actor, EventKind, RunEvent};
 use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
 use crate::run::{Limits, RunState};
-use crate::store::{EngineOwner, NewRun, RunStore, StateLayout, StoreError};
+use crate::store::{EngineOwner, NewRun, RunStore, StateLayout};
 
 /// Told of events after they became durable. Must not block.
 pub type OnDurable = Arc<dyn Fn(&[RunEvent]) + Send + Sync>;
@@ -219,10 +219,6 @@ impl Engine {
 fn new_state(run: RunId, plan: &Arc<Plan>) -> Result<RunState, EngineError> {
     RunState::new(Arc::clone(plan)).ok_or_else(|| EngineError::Damaged {
         run,
-        reason: StoreError::Corrupt {
-            what: "the plan's graph".to_owned(),
-            source: "a cycle, an unknown need or an id twice".into(),
-        }
-        .to_string(),
+        reason: "its plan has a cycle, an unknown need or an id twice".to_owned(),
     })
 }

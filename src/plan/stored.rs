@@ -1,7 +1,9 @@
 //! A plan as text and as a digest.
 
-use super::types::{PLAN_FORMAT, Plan};
-use crate::base::{Dag, Digest, Value, canonical_json};
+use std::collections::HashMap;
+
+use super::types::{PLAN_FORMAT, Plan, PlanStep};
+use crate::base::{Dag, Digest, StepId, Value, canonical_json};
 
 /// A stored plan that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,25 +89,25 @@ fn digest_of(mut value: Value) -> Digest {
     Digest::of_value(&value)
 }
 
-/// The graph of the plan's `steps`, by position.
+/// The graph of `steps` or `finally` of a plan, by position; needs in order, each once.
 ///
-/// A plan that was built has no circles; one that was tampered with gives an empty graph.
-pub fn graph(plan: &Plan) -> Dag {
-    let index: std::collections::HashMap<&str, usize> = plan
-        .steps
+/// A plan that was built has no circles; a damaged one is given without edges, so that its steps can
+/// still be shown.
+pub fn graph(steps: &[PlanStep]) -> Dag {
+    let index: HashMap<&StepId, usize> = steps
         .iter()
         .enumerate()
-        .map(|(at, step)| (step.id.as_str(), at))
+        .map(|(at, step)| (&step.id, at))
         .collect();
-    let needs = plan
-        .steps
+    let needs = steps
         .iter()
         .map(|step| {
-            step.needs
-                .iter()
-                .filter_map(|need| index.get(need.as_str()).copied())
-                .collect()
+            let known = step.needs.iter().filter_map(|need| index.get(need));
+            let mut needs: Vec<usize> = known.copied().collect();
+            needs.sort_unstable();
+            needs.dedup();
+            needs
         })
         .collect();
-    Dag::new(needs).unwrap_or_default()
+    Dag::new(needs).unwrap_or_else(|_| Dag::new(vec![Vec::new(); steps.len()]).unwrap_or_default())
 }

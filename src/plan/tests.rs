@@ -160,7 +160,7 @@ fn steps_are_resolved() {
     assert_eq!(plan.steps[0].every, HumanDuration(Duration::from_secs(1)));
     assert_eq!(plan.steps[0].line, 13);
     assert_eq!(plan.steps[1].line, 14);
-    let dag = graph(&plan);
+    let dag = graph(&plan.steps);
     assert_eq!(dag.needs(3), [1, 2]);
     assert_eq!(dag.order(), [0, 1, 2, 3]);
 }

@@ -40,11 +40,6 @@ impl StateLayout {
     pub fn run_logs(&self, run: RunId) -> PathBuf {
         self.logs_root().join(run.to_string())
     }
-
-    /// Pid files and logs of services of the `process` provider.
-    pub fn services_dir(&self) -> PathBuf {
-        self.root.join("services")
-    }
 }
 
 #[cfg(test)]
@@ -57,7 +52,6 @@ mod tests {
         let run = RunId::from_parts(1, 2);
         assert_eq!(layout.state_db(), Path::new("/s/state.db"));
         assert_eq!(layout.audit_git(), Path::new("/s/audit.git"));
-        assert_eq!(layout.services_dir(), Path::new("/s/services"));
         assert_eq!(
             layout.run_logs(run),
             Path::new("/s/logs").join(run.to_string())

@@ -1,9 +1,7 @@
 //! What every drawing shows: nodes with their words, and the edges between them.
 
-use std::collections::HashMap;
-
-use crate::base::{Dag, StepId};
-use crate::plan::{Plan, PlanRollback, PlanStep};
+use crate::base::Dag;
+use crate::plan::{Plan, PlanRollback, PlanStep, graph};
 use crate::report::plan_text::is_gate;
 
 /// How a node is undone.
@@ -62,27 +60,9 @@ impl Section {
     }
 
     fn of(steps: &[PlanStep]) -> Self {
-        let index: HashMap<&StepId, usize> =
-            steps.iter().enumerate().map(|(i, s)| (&s.id, i)).collect();
-        let needs = steps
-            .iter()
-            .map(|step| {
-                let mut needs: Vec<usize> = step
-                    .needs
-                    .iter()
-                    .filter_map(|need| index.get(need).copied())
-                    .collect();
-                needs.sort_unstable();
-                needs.dedup();
-                needs
-            })
-            .collect();
-        // A plan was checked and has no cycle; a damaged one is drawn without edges.
-        let dag = Dag::new(needs)
-            .unwrap_or_else(|_| Dag::new(vec![Vec::new(); steps.len()]).unwrap_or_default());
         Self {
             nodes: steps.iter().map(node).collect(),
-            dag,
+            dag: graph(steps),
         }
     }
 
