@@ -79,6 +79,8 @@ fn is_turn(kind: &EventKind) -> bool {
 fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
     Some(match kind {
         EventKind::StepStarted { .. }
+        | EventKind::StepProbeStarted { .. }
+        | EventKind::StepProbed { .. }
         | EventKind::StepPollStarted { .. }
         | EventKind::StepPolled { .. }
         | EventKind::UndoStarted { .. } => return None,
@@ -95,6 +97,10 @@ fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
         EventKind::StepRetryScheduled { step, attempt, .. } => {
             format!("\"{step}\" will be tried again (attempt {attempt})")
         }
+        EventKind::StepExpanded { step, instances } => {
+            format!("\"{step}\" has {} instances", instances.len())
+        }
+        EventKind::StepTimedOut { step } => format!("the time of \"{step}\" is up"),
         EventKind::StepSkipped { step, .. } => format!("\"{step}\" skipped"),
         EventKind::StepInterrupted { step, .. } => {
             format!("\"{step}\" was interrupted; its fate is unknown")

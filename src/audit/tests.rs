@@ -151,7 +151,7 @@ fn a_run_is_on_record_for_stock_git() {
     assert_eq!(place.show(run, "runbook.yaml"), new_run(run).source);
     assert_eq!(place.show(run, "plan.json"), new_run(run).plan_json);
     assert_eq!(place.show(run, "logs/restart.log"), "hello\n");
-    assert!(place.show(run, "report.md").contains("34 events"));
+    assert!(place.show(run, "report.md").contains("40 events"));
     let vote: RunEvent =
         serde_json::from_str(&place.show(run, "approvals/go-15.json")).expect("decodes");
     assert_eq!(vote, events[14]);

@@ -71,9 +71,12 @@ impl<'de> Deserialize<'de> for RunId {
     }
 }
 
-/// Identifies a step inside its runbook: `[a-z][a-z0-9_]*`, at most 64 characters.
+/// Identifies a step. As written in a runbook: `[a-z][a-z0-9_]*`, at most 64 characters; no hyphen,
+/// because `steps.a-b` is a subtraction in CEL.
 ///
-/// No hyphen, because `steps.a-b` is a subtraction in CEL. Cheap to clone.
+/// In a run it is a path: a step of a sub-runbook is named below the step that called it
+/// (`deploy/restart`), and an instance of a loop by its key (`restart[api]`, `deploy[api]/restart`).
+/// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(Arc<str>);
 
@@ -96,6 +99,70 @@ impl StepId {
         }
     }
 
+    /// Most characters of a whole path.
+    pub const MAX_PATH: usize = 1024;
+
+    /// Reads an id as a run knows it: a path of ids and keys.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when a part of it is spelled wrongly.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let problem = if text.len() > Self::MAX_PATH {
+            Some("it is longer than 1024 characters")
+        } else {
+            text.split('/').find_map(segment_problem)
+        };
+        match problem {
+            None => Ok(Self(Arc::from(text))),
+            Some(reason) => Err(InvalidId {
+                what: "step id",
+                text: text.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// The id of a step of the sub-runbook that this step calls.
+    #[must_use]
+    pub fn inside(&self, local: &Self) -> Self {
+        Self(Arc::from(format!("{self}/{local}")))
+    }
+
+    /// The id of an instance of this loop; `None` when the key cannot stand in an id
+    /// (`[A-Za-z0-9_.-]`, 1 to 64 characters).
+    #[must_use]
+    pub fn instance(&self, key: &str) -> Option<Self> {
+        key_problem(key)
+            .is_none()
+            .then(|| Self(Arc::from(format!("{self}[{key}]"))))
+    }
+
+    /// The id as its own runbook writes it: `deploy[api]/restart[1]` → `restart`.
+    pub fn written(&self) -> &str {
+        let last = self.0.rsplit('/').next().unwrap_or_default();
+        last.split('[').next().unwrap_or_default()
+    }
+
+    /// What it is a part of: the loop of an instance, the calling step of a sub-runbook's step.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let cut = match self.0.strip_suffix(']') {
+            Some(_) => self.0.rfind('[')?,
+            None => self.0.rfind('/')?,
+        };
+        Some(Self(Arc::from(&self.0[..cut])))
+    }
+
+    /// How deep it lies below the steps of the run's own runbook; 0 for those.
+    pub fn depth(&self) -> usize {
+        self.0.matches(['/', '[']).count()
+    }
+
+    /// The id as part of a file name.
+    pub fn file_stem(&self) -> String {
+        self.0.replace('/', ".")
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -105,6 +172,22 @@ impl StepId {
     pub fn problem(text: &str) -> Option<&'static str> {
         identifier_problem(text)
     }
+}
+
+fn segment_problem(segment: &str) -> Option<&'static str> {
+    let Some((id, rest)) = segment.split_once('[') else {
+        return identifier_problem(segment);
+    };
+    match rest.strip_suffix(']') {
+        Some(key) => identifier_problem(id).or_else(|| key_problem(key)),
+        None => Some("a `[` is not closed"),
+    }
+}
+
+fn key_problem(key: &str) -> Option<&'static str> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let right = !key.is_empty() && key.len() <= StepId::MAX_LEN && key.chars().all(good);
+    (!right).then_some("between `[` and `]` stands a key of letters, digits, `_`, `.` and `-`")
 }
 
 fn identifier_problem(text: &str) -> Option<&'static str> {
@@ -151,7 +234,7 @@ impl FromStr for StepId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Self::new(text)
+        Self::parse(text)
     }
 }
 
@@ -164,7 +247,7 @@ impl Serialize for StepId {
 impl<'de> Deserialize<'de> for StepId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
+        Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -235,6 +318,25 @@ mod tests {
         ] {
             let problem = StepId::problem(text).unwrap_or_default();
             assert!(problem.contains(reason), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn paths_are_built_read_and_taken_apart() {
+        let id = |text: &str| StepId::new(text).expect("valid");
+        let deploy = id("deploy").instance("api-1.eu").expect("a key");
+        let restart = deploy.inside(&id("restart"));
+        assert_eq!(restart.as_str(), "deploy[api-1.eu]/restart");
+        assert_eq!(StepId::parse(restart.as_str()), Ok(restart.clone()));
+        assert_eq!(restart.written(), "restart");
+        assert_eq!(restart.depth(), 2);
+        assert_eq!(restart.file_stem(), "deploy[api-1.eu].restart");
+        assert_eq!(restart.parent(), Some(deploy.clone()));
+        assert_eq!(deploy.parent(), Some(id("deploy")));
+        assert_eq!(id("deploy").parent(), None);
+        assert_eq!(id("deploy").instance("a/b"), None);
+        for bad in ["a//b", "a[", "a[]", "a[b]c", "a/../b", "A/b", "a[b/c]"] {
+            assert!(StepId::parse(bad).is_err(), "{bad}");
         }
     }
 }

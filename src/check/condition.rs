@@ -136,7 +136,7 @@ fn family(ty: &Ty) -> Option<&'static str> {
     match ty {
         Ty::Any => None,
         Ty::Int | Ty::Float | Ty::Size => Some("a number"),
-        Ty::String | Ty::Enum(_) | Ty::Service | Ty::Connection => Some("text"),
+        Ty::String | Ty::Enum(_) | Ty::Service | Ty::Connection | Ty::Secret => Some("text"),
         Ty::Bool => Some("true or false"),
         Ty::Duration => Some("a duration"),
         Ty::Timestamp => Some("a timestamp"),

@@ -13,7 +13,18 @@ use crate::base::{AttemptNo, ErrorChain, RunId, Value};
 use crate::event::{Failure, FailureKind};
 use crate::handler::{EnvironmentView, LogSink, ServiceView, StepContext, Stop, StopSignal};
 use crate::plan::Plan;
-use crate::run::Target;
+use crate::run::{CallKind, Target};
+
+/// What is to be called.
+pub(super) struct Job {
+    pub(super) target: Target,
+    pub(super) attempt: AttemptNo,
+    pub(super) uses: String,
+    /// The rendered inputs. Secrets are markers.
+    pub(super) inputs: Value,
+    /// The step's own key, if it has one.
+    pub(super) idempotency_key: Option<String>,
+}
 
 /// Calls handlers for one run.
 pub(super) struct Caller {
@@ -38,25 +49,31 @@ impl Caller {
     /// Starts a call; its end arrives on `return_to`, also when there is no such handler.
     pub(super) fn call(
         &self,
-        target: Target,
-        attempt: AttemptNo,
-        uses: &str,
-        inputs: Value,
+        job: Job,
         progress: ProgressSender,
         return_to: mpsc::UnboundedSender<Returned>,
     ) -> Option<Call> {
-        let Some(handler) = self.parts.registry.get(uses).cloned() else {
+        let Job {
+            target,
+            attempt,
+            uses,
+            inputs,
+            idempotency_key,
+        } = job;
+        let Some(handler) = self.parts.registry.get(&uses).cloned() else {
             // The dispatcher holds the other end.
             let _ = return_to.send(Returned {
                 target,
-                result: Err(no_handler(uses)),
+                result: Err(no_handler(&uses)),
                 log: Ok(None),
             });
             return None;
         };
-        let name = match target.undo {
-            true => format!("{}.undo.log", target.step),
-            false => format!("{}.log", target.step),
+        let stem = target.step.file_stem();
+        let name = match target.call {
+            CallKind::Action => format!("{stem}.log"),
+            CallKind::Probe => format!("{stem}.unless.log"),
+            CallKind::Undo => format!("{stem}.undo.log"),
         };
         let path = self.parts.layout.run_logs(self.run).join(name);
         let log = StepLog::new(target.step.clone(), path, progress);
@@ -66,6 +83,7 @@ impl Caller {
             runbook: Arc::clone(&self.runbook),
             step: target.step.clone(),
             attempt,
+            idempotency_key: idempotency_key.unwrap_or_else(|| self.idempotency_key(&target)),
             environment: Arc::clone(&self.environment),
             root: Arc::clone(&self.parts.root),
             state_dir: Arc::clone(&self.state_dir),
@@ -82,6 +100,17 @@ impl Caller {
             log,
         };
         Some(worker::spawn(spec, return_to))
+    }
+
+    /// The same for every attempt and after a crash: run, step, and which of its actions.
+    fn idempotency_key(&self, target: &Target) -> String {
+        let run = self.run;
+        let step = &target.step;
+        match target.call {
+            CallKind::Action => format!("{run}/{step}"),
+            CallKind::Probe => format!("{run}/{step}/unless"),
+            CallKind::Undo => format!("{run}/{step}/undo"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::caller::Caller;
+use super::caller::{Caller, Job};
 use super::control::{Ask, RunEnd};
 use super::error::EngineError;
 use super::progress::ProgressSender;
@@ -16,7 +16,9 @@ use crate::base::{AttemptNo, RunId, StepId, Timestamp, Value};
 use crate::event::{EventKind, RunEvent};
 use crate::handler::Stop;
 use crate::plan::PlanRollback;
-use crate::run::{Command, Finished, NodeStatus, Phase, RunState, Target, decide, settle};
+use crate::run::{
+    CallKind, Command, Finished, NodeStatus, Phase, RunState, Target, decide, settle,
+};
 use crate::store::RequestKind;
 
 /// How often we look whether another process asked for something.
@@ -27,6 +29,7 @@ struct Due {
     target: Target,
     attempt: AttemptNo,
     inputs: Value,
+    idempotency_key: Option<String>,
 }
 
 pub(super) struct Dispatcher {
@@ -157,6 +160,7 @@ impl Dispatcher {
                         target,
                         intent,
                         inputs,
+                        idempotency_key,
                     } => {
                         self.record(intent, now)?;
                         recorded = true;
@@ -164,6 +168,7 @@ impl Dispatcher {
                             attempt: self.attempt(&target),
                             target,
                             inputs,
+                            idempotency_key,
                         });
                     }
                     Command::Stop { target } => stops.push(target),
@@ -188,7 +193,7 @@ impl Dispatcher {
 
     fn attempt(&self, target: &Target) -> AttemptNo {
         self.state.node(&target.step).map_or(AttemptNo(0), |node| {
-            if target.undo {
+            if target.call == CallKind::Undo {
                 node.undo_attempt
             } else {
                 node.attempt
@@ -369,23 +374,32 @@ impl Dispatcher {
         let Some(uses) = self.action_of(&due.target) else {
             return;
         };
-        let call = self.caller.call(
-            due.target.clone(),
-            due.attempt,
-            &uses,
-            due.inputs,
-            self.progress.clone(),
-            self.return_to.clone(),
-        );
-        self.calls.extend(call.map(|call| (due.target, call)));
+        let target = due.target.clone();
+        let job = Job {
+            target: due.target,
+            attempt: due.attempt,
+            uses,
+            inputs: due.inputs,
+            idempotency_key: due.idempotency_key,
+        };
+        let call = self
+            .caller
+            .call(job, self.progress.clone(), self.return_to.clone());
+        self.calls.extend(call.map(|call| (target, call)));
     }
 
     fn action_of(&self, target: &Target) -> Option<String> {
         let step = self.state.plan_step(&target.step)?;
-        match (&step.rollback, target.undo) {
-            (Some(PlanRollback::Undo { action, .. }), true) => Some(action.uses.clone()),
-            (_, true) => None,
-            (_, false) => Some(step.action.uses.clone()),
+        match target.call {
+            CallKind::Action => Some(step.action.uses.clone()),
+            CallKind::Probe => {
+                let probe = step.unless.as_ref()?.probe.as_ref()?;
+                Some(probe.uses.clone())
+            }
+            CallKind::Undo => match &step.rollback {
+                Some(PlanRollback::Undo { action, .. }) => Some(action.uses.clone()),
+                _ => None,
+            },
         }
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::caller::Caller;
+use super::caller::{Caller, Job};
 use super::progress;
 use super::start::EngineParts;
 use crate::base::{AttemptNo, EventSeq, RunId, StepId, Timestamp};
-use crate::event::{EventKind, Failure, RunEvent};
+use crate::event::{EventKind, Failure, RunEvent, SkipReason};
 use crate::handler::{Preview, Stop};
 use crate::model::Effect;
 use crate::plan::{Plan, PlanStep};
@@ -125,14 +125,16 @@ impl Walk<'_> {
                 target,
                 intent,
                 inputs,
+                idempotency_key,
             } => {
                 self.record(intent)?;
-                self.step(target, inputs).await?;
+                self.step(target, inputs, idempotency_key).await?;
             }
             Command::Record(EventKind::StepSkipped { step, reason }) => {
                 let condition = match &reason {
-                    crate::event::SkipReason::Condition { condition } => condition.clone(),
-                    crate::event::SkipReason::RunEnded => String::new(),
+                    SkipReason::Condition { condition }
+                    | SkipReason::AlreadyDone { condition, .. } => condition.clone(),
+                    SkipReason::PartEnded | SkipReason::RunEnded => String::new(),
                 };
                 self.tell(&step, Value::Null, DryRunVerdict::Skipped(condition));
                 self.record(EventKind::StepSkipped { step, reason })?;
@@ -179,6 +181,7 @@ impl Walk<'_> {
                 step: step.clone(),
                 attempt: AttemptNo::FIRST,
                 inputs,
+                idempotency_key: None,
             })?;
         }
         self.done(step, Value::Null)
@@ -194,7 +197,12 @@ impl Walk<'_> {
         })
     }
 
-    async fn step(&mut self, target: Target, inputs: Value) -> Result<(), EngineError> {
+    async fn step(
+        &mut self,
+        target: Target,
+        inputs: Value,
+        idempotency_key: Option<String>,
+    ) -> Result<(), EngineError> {
         let step = target.step.clone();
         let (uses, effect) = match self.state.plan_step(&step) {
             Some(PlanStep { action, .. }) => (action.uses.clone(), action.effect),
@@ -210,14 +218,14 @@ impl Walk<'_> {
         }
         let (progress, _) = progress::channel();
         let (return_to, mut returned) = tokio::sync::mpsc::unbounded_channel();
-        let call = self.caller.call(
-            target.clone(),
-            AttemptNo::FIRST,
-            &uses,
-            inputs.clone(),
-            progress,
-            return_to,
-        );
+        let job = Job {
+            target: target.clone(),
+            attempt: AttemptNo::FIRST,
+            uses,
+            inputs: inputs.clone(),
+            idempotency_key,
+        };
+        let call = self.caller.call(job, progress, return_to);
         let timeout = self
             .state
             .plan_step(&step)

@@ -42,14 +42,44 @@ pub enum EventKind {
         /// Version of this program.
         version: String,
     },
-    /// An attempt is about to be made. Durable before the handler is called.
+    /// A step with `for_each` has its list; its instances exist from here on.
+    StepExpanded {
+        /// The loop.
+        step: StepId,
+        /// The instances in the order of the list.
+        instances: Vec<LoopInstance>,
+    },
+    /// The read-only probe of `unless` is about to be called. Durable before the handler is called.
+    StepProbeStarted {
+        /// The step.
+        step: StepId,
+        /// The rendered inputs of the probe.
+        inputs: Value,
+    },
+    /// The probe of `unless` says that the step has work to do.
+    StepProbed {
+        /// The step.
+        step: StepId,
+        /// What the probe gave.
+        outputs: Value,
+    },
+    /// An attempt is about to be made. Durable before the handler is called. Of a step that calls a
+    /// sub-runbook: its steps may start.
     StepStarted {
         /// The step.
         step: StepId,
         /// Which attempt.
         attempt: AttemptNo,
-        /// The rendered inputs.
+        /// The rendered inputs; of a sub-runbook its parameters. Secrets are markers.
         inputs: Value,
+        /// What the step's `idempotency_key` gave, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+    },
+    /// The time of a step that calls a sub-runbook is up: nothing of it starts, what runs is ended.
+    StepTimedOut {
+        /// The step.
+        step: StepId,
     },
     /// The action of a polling step is about to be called again. Durable before the handler is called.
     StepPollStarted {
@@ -237,6 +267,10 @@ pub enum EventKind {
         outputs: Map<String, Value>,
         /// From `RunCreated` to here.
         duration_ms: u64,
+        /// From `RunCreated` to the moment when every step had ended and `verify` held: what the
+        /// recovery time objective is held against. `None` when that moment never came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recovery_ms: Option<u64>,
     },
 }
 
@@ -245,7 +279,11 @@ impl EventKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::RunCreated { .. } => "run_created",
+            Self::StepExpanded { .. } => "step_expanded",
+            Self::StepProbeStarted { .. } => "step_probe_started",
+            Self::StepProbed { .. } => "step_probed",
             Self::StepStarted { .. } => "step_started",
+            Self::StepTimedOut { .. } => "step_timed_out",
             Self::RunResumed { .. } => "run_resumed",
             Self::StepPollStarted { .. } => "step_poll_started",
             Self::StepPolled { .. } => "step_polled",
@@ -274,7 +312,11 @@ impl EventKind {
     /// The step it is about, if it is about one.
     pub fn step(&self) -> Option<&StepId> {
         match self {
-            Self::StepStarted { step, .. }
+            Self::StepExpanded { step, .. }
+            | Self::StepProbeStarted { step, .. }
+            | Self::StepProbed { step, .. }
+            | Self::StepStarted { step, .. }
+            | Self::StepTimedOut { step }
             | Self::StepPollStarted { step, .. }
             | Self::StepPolled { step, .. }
             | Self::StepSucceeded { step, .. }
@@ -332,8 +374,27 @@ pub enum SkipReason {
         /// The condition's text.
         condition: String,
     },
+    /// Its `unless` holds: what it is to bring about is so already.
+    AlreadyDone {
+        /// The condition's text.
+        condition: String,
+        /// What the probe gave; null without a probe.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        outputs: Value,
+    },
+    /// The loop or sub-runbook that it is a part of failed before its turn.
+    PartEnded,
     /// The run ended before its turn.
     RunEnded,
+}
+
+/// One instance of a loop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopInstance {
+    /// What tells it from the others in ids: `restart[KEY]`.
+    pub key: String,
+    /// Its `item`.
+    pub item: Value,
 }
 
 /// Why an attempt failed, as data.

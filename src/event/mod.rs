@@ -7,7 +7,8 @@ mod progress;
 mod status;
 
 pub use kind::{
-    Actor, EventKind, Failure, FailureKind, LogRef, RollbackCause, RunEvent, SkipReason, Vote,
+    Actor, EventKind, Failure, FailureKind, LogRef, LoopInstance, RollbackCause, RunEvent,
+    SkipReason, Vote,
 };
 pub use progress::{Progress, Stream};
 pub use status::{Outcome, RollbackResult, RunStatus};

@@ -111,6 +111,9 @@ pub struct StepContext {
     pub step: StepId,
     /// The attempt.
     pub attempt: AttemptNo,
+    /// The same for every attempt of one piece of work, also after a crash: what tells the other side
+    /// that two calls are one.
+    pub idempotency_key: String,
     /// Where it acts.
     pub environment: Arc<EnvironmentView>,
     /// Root of the runbook repository; relative paths are relative to it.

@@ -39,6 +39,7 @@ impl TestStep {
             runbook: "test".into(),
             step: StepId::new("test").expect("valid"),
             attempt: AttemptNo::FIRST,
+            idempotency_key: "test/test".to_owned(),
             environment: Arc::new(EnvironmentView {
                 name: "test".to_owned(),
                 ..EnvironmentView::default()

@@ -18,7 +18,7 @@ use crate::model::{ObjectTy, Param, Ty};
 pub fn parse_param(text: &str, ty: &Ty) -> Result<Value, String> {
     let trimmed = text.trim();
     let value = match ty {
-        Ty::String | Ty::Enum(_) | Ty::Service | Ty::Connection => Value::from(text),
+        Ty::String | Ty::Enum(_) | Ty::Service | Ty::Connection | Ty::Secret => Value::from(text),
         Ty::Duration | Ty::Size | Ty::Timestamp => Value::from(trimmed),
         Ty::Any => json(trimmed).unwrap_or_else(|_| Value::from(text)),
         Ty::Int => match trimmed.parse::<i64>() {
@@ -88,7 +88,9 @@ fn pairs<'t>(
 pub fn coerce(value: &Value, ty: &Ty) -> Result<Value, String> {
     match ty {
         Ty::Any => Ok(value.clone()),
-        Ty::String | Ty::Service | Ty::Connection => text_of(value, ty).map(Value::from),
+        Ty::String | Ty::Service | Ty::Connection | Ty::Secret => {
+            text_of(value, ty).map(Value::from)
+        }
         Ty::Int => match value.as_i64() {
             Some(number) => Ok(Value::from(number)),
             None => Err(wrong("a whole number", value, "3")),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::secret::SecretSource;
 use super::step::YamlValue;
 use crate::base::{SourceFile, Span, Spanned};
 
@@ -20,6 +21,8 @@ pub struct Environment {
     pub protected: bool,
     /// `vars`: literals for `{{ vars.x }}`.
     pub vars: IndexMap<String, YamlValue>,
+    /// `secrets` by name: where each is to be had.
+    pub secrets: IndexMap<String, Spanned<SecretSource>>,
     /// `services` by name.
     pub services: IndexMap<String, Service>,
     /// `connections` by name.

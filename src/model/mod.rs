@@ -6,6 +6,7 @@ mod action;
 mod environment;
 mod policy;
 mod runbook;
+mod secret;
 mod step;
 mod ty;
 mod ty_rules;
@@ -14,9 +15,10 @@ pub use action::{ActionCatalog, ActionExample, ActionManifest, Effect, Escape, P
 pub use environment::{Connection, Environment, Service};
 pub use policy::{Policy, PolicyPerson, PolicyRole, RiskRule};
 pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};
+pub use secret::{InvalidSource, SecretSource};
 pub use step::{
-    Action, Backoff, EffectOverride, Needs, Retry, Rollback, Step, StepOnFailure, YamlValue,
-    YamlValueKind,
+    Action, Backoff, EffectOverride, ForEach, MaxFailures, Needs, Retry, Rollback, Step,
+    StepOnFailure, Unless, YamlValue, YamlValueKind,
 };
 pub use ty::{ObjectTy, Ty};
 pub use ty_rules::{LookupProblem, LookupProblemKind};

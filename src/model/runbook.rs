@@ -42,6 +42,9 @@ pub struct Runbook {
     pub timeout: Option<Spanned<Duration>>,
     /// `steps`, in file order.
     pub steps: Vec<Step>,
+    /// `verify`, in file order: read-only steps that prove the recovery. An entry that is only a
+    /// `condition` is a step `verify_N` that uses `assert` and has the condition as its `verify`.
+    pub verify: Vec<Step>,
     /// `finally`, in file order.
     pub finally: Vec<Step>,
     /// `outputs`: name → template.

@@ -68,6 +68,10 @@ pub struct Step {
     pub needs: Needs,
     /// `when`: CEL; false → skipped.
     pub when: Option<Spanned<String>>,
+    /// `for_each`, with `max_parallel` and `max_failures`.
+    pub for_each: Option<ForEach>,
+    /// `unless`: already in the desired state → skipped.
+    pub unless: Option<Spanned<Unless>>,
     /// `until`: CEL over this step's `outputs`; the action is repeated until it holds.
     pub until: Option<Spanned<String>>,
     /// `every`: pause between two polls of `until`. Default 1 s.
@@ -86,8 +90,65 @@ pub struct Step {
     pub outputs: IndexMap<String, YamlValue>,
     /// `effect`: override with a reason.
     pub effect: Option<Spanned<EffectOverride>>,
+    /// `idempotency_key`: a template; handed to the handler. Default: run and step.
+    pub idempotency_key: Option<YamlValue>,
+    /// `environment`: variables of the programs that the step starts: name → template.
+    pub environment: IndexMap<String, YamlValue>,
+    /// `secrets`: names of secrets that the step may put where they are published.
+    pub secrets: Vec<Spanned<String>>,
     /// `template: false` leaves the texts of `with` alone.
     pub template: bool,
+}
+
+/// `for_each` of a step: one instance for each item of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForEach {
+    /// The list: a template that is one reference, or a written list.
+    pub items: YamlValue,
+    /// `max_parallel`: how many instances may be at work at once. Default 1: in order.
+    pub max_parallel: Option<Spanned<u32>>,
+    /// `max_failures`: how many may fail before no other is started. Default none.
+    pub max_failures: Option<Spanned<MaxFailures>>,
+}
+
+/// How many instances of a loop may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", content = "value", rename_all = "snake_case")]
+pub enum MaxFailures {
+    /// This many.
+    Count(u32),
+    /// This share of all instances in percent, rounded down; 0 to 100.
+    Percent(u32),
+}
+
+impl MaxFailures {
+    /// How many of `instances` may fail.
+    pub fn allowed(self, instances: usize) -> usize {
+        match self {
+            Self::Count(count) => count as usize,
+            Self::Percent(percent) => instances * percent.min(100) as usize / 100,
+        }
+    }
+}
+
+impl Default for MaxFailures {
+    fn default() -> Self {
+        Self::Count(0)
+    }
+}
+
+/// `unless` of a step.
+#[derive(Debug, Clone)]
+pub enum Unless {
+    /// A condition over what is known already.
+    Condition(Spanned<String>),
+    /// A read-only action and a condition over its `outputs`.
+    Probe {
+        /// The action.
+        action: Action,
+        /// `condition`.
+        condition: Spanned<String>,
+    },
 }
 
 /// An action with its inputs: the body of a step and of a rollback.

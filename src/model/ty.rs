@@ -38,6 +38,8 @@ pub enum Ty {
     Service,
     /// The name of a connection of the environment.
     Connection,
+    /// Text that must not be published; its value is a marker until a handler is called.
+    Secret,
 }
 
 /// An object type with known keys.
@@ -68,6 +70,7 @@ impl fmt::Display for Ty {
             Self::Object(_) => f.write_str("map"),
             Self::Service => f.write_str("service"),
             Self::Connection => f.write_str("connection"),
+            Self::Secret => f.write_str("secret"),
         }
     }
 }

@@ -16,6 +16,7 @@ pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};
 pub use types::{
-    Expr, PLAN_FORMAT, Plan, PlanAction, PlanConnection, PlanEnvironment, PlanParam, PlanRetry,
-    PlanRollback, PlanRunbook, PlanService, PlanStep,
+    Expr, MAX_INSTANCES, PLAN_FORMAT, Plan, PlanAction, PlanBlock, PlanConnection, PlanEnvironment,
+    PlanForEach, PlanParam, PlanRetry, PlanRollback, PlanRunbook, PlanService, PlanStep,
+    PlanUnless,
 };

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{HumanDuration, StepId, Value};
 use crate::model::{
-    Backoff, Effect, Escape, OnCancel, OnFailure, Risk, RunbookSeverity, StepOnFailure, Ty,
+    Backoff, Effect, Escape, MaxFailures, OnCancel, OnFailure, Risk, RunbookSeverity, SecretSource,
+    StepOnFailure, Ty,
 };
 
 /// Version of the stored form of [`Plan`].
@@ -32,9 +33,16 @@ pub struct Plan {
     pub timeout: Option<HumanDuration>,
     /// The steps, in file order.
     pub steps: Vec<PlanStep>,
+    /// Read-only steps that run when all of `steps` have ended and prove the recovery, in file order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<PlanStep>,
     /// The steps that run at the end whatever happened, in file order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finally: Vec<PlanStep>,
+    /// Where the secrets that it may use are to be had: `NAME` of the environment's `secrets`, and
+    /// `params.NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretSource>,
     /// The runbook's outputs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Expr>,
@@ -125,9 +133,19 @@ pub struct PlanStep {
     pub action: PlanAction,
     /// What it needs, in file order.
     pub needs: Vec<StepId>,
-    /// Condition to run at all.
+    /// The sub-runbook that it calls; then `action.uses` is `runbook.NAME` and `action.with` gives the
+    /// sub-runbook's parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Box<PlanBlock>>,
+    /// Condition to run at all. Of a loop: for the whole loop, unless it refers to `item` or `index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// One instance for each item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<PlanForEach>,
+    /// What makes it needless; of a loop, for each instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<PlanUnless>,
     /// Condition to be polled for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
@@ -148,6 +166,56 @@ pub struct PlanStep {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<PlanRollback>,
     /// Outputs published beside the action's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Expr>,
+    /// What tells the other side that two calls are one; default: run and step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Expr>,
+}
+
+/// A loop over a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanForEach {
+    /// Gives the list.
+    pub items: Expr,
+    /// How many instances may be at work at once, at least 1.
+    pub max_parallel: u32,
+    /// How many may fail before no other is started and the loop has failed.
+    pub max_failures: MaxFailures,
+}
+
+/// Most instances of one loop.
+pub const MAX_INSTANCES: usize = 1_000;
+
+/// `unless` of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanUnless {
+    /// A read-only action whose outputs the condition judges as `outputs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<PlanAction>,
+    /// When it holds, the step is skipped.
+    pub condition: String,
+}
+
+/// A sub-runbook as the step that calls it holds it. Its expressions see its own `params` and `steps`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanBlock {
+    /// Name of the runbook.
+    pub runbook: String,
+    /// Path of its file as shown; not part of the digest.
+    pub file: String,
+    /// Types of its parameters; the values are the calling step's inputs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Ty>,
+    /// Its steps, in file order; their ids are those of its file.
+    pub steps: Vec<PlanStep>,
+    /// Its `verify`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<PlanStep>,
+    /// Its `finally`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finally: Vec<PlanStep>,
+    /// Its outputs: the calling step's outputs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Expr>,
 }

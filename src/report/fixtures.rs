@@ -69,6 +69,10 @@ pub(crate) fn step(name: &str, uses: &str, needs: &[&str]) -> PlanStep {
         line: 1,
         action: action(uses, Effect::Idempotent, &[]),
         needs: needs.iter().map(|need| id(need)).collect(),
+        block: None,
+        for_each: None,
+        unless: None,
+        idempotency_key: None,
         when: None,
         until: None,
         every: seconds(1),
@@ -103,7 +107,9 @@ pub(crate) fn plan_of(steps: Vec<PlanStep>) -> Plan {
         on_cancel: OnCancel::Stop,
         timeout: None,
         steps,
+        verify: Vec::new(),
         finally: Vec::new(),
+        secrets: Default::default(),
         outputs: Default::default(),
         action_outputs: std::collections::BTreeMap::new(),
     }
@@ -257,6 +263,7 @@ impl Story {
                 step: id(step),
                 attempt: AttemptNo(attempt),
                 inputs: json!({ "service": "api" }),
+                idempotency_key: None,
             },
         )
     }
@@ -380,6 +387,7 @@ impl Story {
                 rollback,
                 outputs,
                 duration_ms,
+                recovery_ms: None,
             },
         )
     }
@@ -440,6 +448,7 @@ pub(crate) fn success() -> Story {
                 step: id("restart"),
                 attempt: AttemptNo(2),
                 inputs: json!({}),
+                idempotency_key: None,
             },
         )
         .succeeded("restart", 2, 1_240)

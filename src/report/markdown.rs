@@ -309,6 +309,10 @@ pub(crate) fn event_words(kind: &EventKind) -> String {
         }
         EventKind::StepSkipped { reason, .. } => match reason {
             SkipReason::Condition { condition } => format!("{about}, when: {condition}"),
+            SkipReason::AlreadyDone { condition, .. } => format!("{about}, unless: {condition}"),
+            SkipReason::PartEnded => {
+                format!("{about}, what it is a part of failed before its turn")
+            }
             SkipReason::RunEnded => format!("{about}, the run ended before its turn"),
         },
         EventKind::VoteCast { vote, actor, .. } => {

@@ -105,6 +105,7 @@ fn kind(step: StepId, n: u32, duration_ms: u64, which: u8) -> EventKind {
             step,
             attempt,
             inputs: outputs,
+            idempotency_key: None,
         },
         3 => EventKind::StepPolled {
             step,
@@ -186,6 +187,7 @@ fn kind(step: StepId, n: u32, duration_ms: u64, which: u8) -> EventKind {
             rollback: RollbackResult::Incomplete,
             outputs: [(EVIL.to_owned(), json!(EVIL))].into_iter().collect(),
             duration_ms,
+            recovery_ms: None,
         },
     }
 }

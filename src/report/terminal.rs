@@ -478,6 +478,7 @@ mod tests {
                     step: id("restart"),
                     attempt: AttemptNo(2),
                     inputs: serde_json::json!({}),
+                    idempotency_key: None,
                 },
             );
         let more = [

@@ -164,6 +164,7 @@ impl Timeline {
                 rollback,
                 outputs,
                 duration_ms,
+                ..
             } => {
                 self.rows.iter_mut().for_each(StepRow::run_over);
                 self.finish = Some(Finish {
@@ -243,7 +244,11 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
                 row.skip_condition = Some(condition.clone());
                 row.status = StepStatus::Skipped;
             }
-            SkipReason::RunEnded => row.status = StepStatus::NotRun,
+            SkipReason::AlreadyDone { condition, .. } => {
+                row.skip_condition = Some(condition.clone());
+                row.status = StepStatus::Skipped;
+            }
+            SkipReason::PartEnded | SkipReason::RunEnded => row.status = StepStatus::NotRun,
         },
         EventKind::StepInterrupted { .. } => row.end(at, StepStatus::Interrupted, None),
         gate @ (EventKind::GateOpened { .. }

@@ -15,7 +15,7 @@ mod tests;
 mod transition;
 mod verdict;
 
-pub use decide::{Command, Limits, Target, decide};
+pub use decide::{CallKind, Command, Limits, Target, decide};
 pub use settle::{Finished, settle};
 pub use state::{GateView, Halt, IllegalTransition, Node, NodeStatus, Phase, RunState, Undo};
 pub use verdict::{CastVote, Verdict, verdict};

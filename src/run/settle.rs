@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decide::Target;
+use super::decide::{CallKind, Target};
 use super::eval;
 use super::state::{Node, RunState};
 use super::transition::millis;
@@ -30,7 +30,7 @@ pub struct Finished {
 pub fn settle(state: &RunState, finished: Finished, now: Timestamp) -> Option<EventKind> {
     let node = state.node(&finished.target.step)?;
     let step = state.step(state.index.get(&finished.target.step)?);
-    if finished.target.undo {
+    if finished.target.call == CallKind::Undo {
         return Some(settle_undo(step, node, finished, now));
     }
     Some(settle_step(state, step, node, finished, now))

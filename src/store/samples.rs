@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{EngineOwner, NewRun};
 use crate::base::{AttemptNo, Digest, ErrorChain, EventSeq, RunId, StepId, Timestamp, Value};
 use crate::event::{
-    Actor, EventKind, Failure, FailureKind, LogRef, Outcome, RollbackCause, RollbackResult,
-    RunEvent, SkipReason, Vote,
+    Actor, EventKind, Failure, FailureKind, LogRef, LoopInstance, Outcome, RollbackCause,
+    RollbackResult, RunEvent, SkipReason, Vote,
 };
 
 /// A fixed point in time, so many milliseconds later.
@@ -79,6 +79,7 @@ pub(crate) fn started(id: &str) -> EventKind {
         step: step(id),
         attempt: AttemptNo::FIRST,
         inputs: json!({"service": "api", "grace": "10s"}),
+        idempotency_key: None,
     }
 }
 
@@ -100,6 +101,7 @@ pub(crate) fn finished(outcome: Outcome) -> EventKind {
             .into_iter()
             .collect(),
         duration_ms: 4_200,
+        recovery_ms: None,
     }
 }
 
@@ -273,6 +275,7 @@ pub(crate) fn every_event(run: RunId) -> Vec<RunEvent> {
             rollback: RollbackResult::Complete,
             outputs: crate::base::Map::new(),
             duration_ms: 10_000,
+            recovery_ms: None,
         },
     ];
     let taken_over = [
@@ -286,11 +289,43 @@ pub(crate) fn every_event(run: RunId) -> Vec<RunEvent> {
             poll: 2,
         },
     ];
+    let parts = [
+        EventKind::StepExpanded {
+            step: step("restart"),
+            instances: vec![LoopInstance {
+                key: "api".to_owned(),
+                item: json!("api"),
+            }],
+        },
+        EventKind::StepProbeStarted {
+            step: StepId::parse("restart[api]").expect("valid"),
+            inputs: json!({"service": "api"}),
+        },
+        EventKind::StepProbed {
+            step: StepId::parse("restart[api]").expect("valid"),
+            outputs: json!({"healthy": false}),
+        },
+        EventKind::StepTimedOut {
+            step: step("restart"),
+        },
+        EventKind::StepSkipped {
+            step: StepId::parse("restart[api]").expect("valid"),
+            reason: SkipReason::AlreadyDone {
+                condition: "outputs.healthy".to_owned(),
+                outputs: json!({"healthy": true}),
+            },
+        },
+        EventKind::StepSkipped {
+            step: StepId::parse("deploy[eu]/restart").expect("valid"),
+            reason: SkipReason::PartEnded,
+        },
+    ];
     kinds
         .into_iter()
         .chain(rollbacks)
         .chain(undoing)
         .chain(taken_over)
+        .chain(parts)
         .zip(1..)
         .map(|(kind, seq)| event(run, seq, kind))
         .collect()
@@ -324,12 +359,16 @@ fn number(kind: &EventKind) -> usize {
         EventKind::RunFinished { .. } => 21,
         EventKind::RunResumed { .. } => 22,
         EventKind::StepPollStarted { .. } => 23,
+        EventKind::StepExpanded { .. } => 24,
+        EventKind::StepProbeStarted { .. } => 25,
+        EventKind::StepProbed { .. } => 26,
+        EventKind::StepTimedOut { .. } => 27,
     }
 }
 
 #[test]
 fn there_is_a_sample_of_every_kind_of_event() {
-    let mut seen = [false; 24];
+    let mut seen = [false; 28];
     for event in every_event(run_id(1)) {
         seen[number(&event.event)] = true;
     }

@@ -60,6 +60,7 @@ pub fn decode_environment(
         description,
         protected: protected.unwrap_or(false),
         vars: vars?,
+        secrets: IndexMap::new(),
         services: services?,
         connections: connections?,
     })

@@ -63,6 +63,7 @@ pub fn decode_runbook(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Opti
         on_cancel: on_cancel.unwrap_or(Spanned::new(OnCancel::default(), Span::default())),
         timeout,
         steps: steps?,
+        verify: Vec::new(),
         finally: finally?,
         outputs: outputs?,
     })

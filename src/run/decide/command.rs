@@ -21,8 +21,19 @@ impl Default for Limits {
 pub struct Target {
     /// The step.
     pub step: StepId,
-    /// Whether its undo is meant.
-    pub undo: bool,
+    /// Which of its actions.
+    pub call: CallKind,
+}
+
+/// Which action of a step is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallKind {
+    /// The probe of `unless`.
+    Probe,
+    /// What the step does.
+    Action,
+    /// What undoes it.
+    Undo,
 }
 
 /// What the driver is to do.
@@ -34,10 +45,12 @@ pub enum Command {
     Call {
         /// What for.
         target: Target,
-        /// The intent: `StepStarted`, `StepPollStarted` or `UndoStarted`.
+        /// The intent: `StepProbeStarted`, `StepStarted`, `StepPollStarted` or `UndoStarted`.
         intent: EventKind,
-        /// The rendered inputs.
+        /// The rendered inputs. Secrets are markers.
         inputs: Value,
+        /// What tells the other side that two calls are one.
+        idempotency_key: Option<String>,
     },
     /// Ask the handler of the target to end in good order. Asking again changes nothing.
     Stop {

@@ -1,6 +1,6 @@
 //! The frame of a decision: what has been asked for so far, and when to look again.
 
-use super::command::{Command, Limits, Target};
+use super::command::{CallKind, Command, Limits, Target};
 use crate::base::{StepId, Timestamp};
 use crate::event::EventKind;
 use crate::run::state::{Phase, RunState};
@@ -64,11 +64,11 @@ impl Decider<'_> {
         self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
     }
 
-    pub(super) fn stop(&mut self, step: &StepId, undo: bool) {
+    pub(super) fn stop(&mut self, step: &StepId, call: CallKind) {
         self.commands.push(Command::Stop {
             target: Target {
                 step: step.clone(),
-                undo,
+                call,
             },
         });
     }

@@ -37,6 +37,7 @@ impl Decider<'_> {
             rollback: state.rollback_result(),
             outputs,
             duration_ms: millis(self.now.since(state.created_at)),
+            recovery_ms: None,
         });
     }
 }

@@ -7,5 +7,5 @@ mod rollback;
 mod steps;
 mod wind_down;
 
-pub use command::{Command, Limits, Target};
+pub use command::{CallKind, Command, Limits, Target};
 pub use decider::decide;

@@ -1,6 +1,6 @@
 //! Completed steps are undone: dependents first, independent branches side by side.
 
-use super::command::{Command, Target};
+use super::command::{CallKind, Command, Target};
 use super::decider::Decider;
 use crate::base::{AttemptNo, ErrorChain};
 use crate::event::{EventKind, Failure, FailureKind};
@@ -66,7 +66,7 @@ impl Decider<'_> {
                 if let Some(at) = deadline(node, timeout.map(|t| t.0))
                     && self.due(at)
                 {
-                    self.stop(&step.id, true);
+                    self.stop(&step.id, CallKind::Undo);
                 }
             }
             Undo::Retrying { at: None } if !state.undo_failed => {
@@ -102,7 +102,7 @@ impl Decider<'_> {
                 self.commands.push(Command::Call {
                     target: Target {
                         step: step.id.clone(),
-                        undo: true,
+                        call: CallKind::Undo,
                     },
                     intent: EventKind::UndoStarted {
                         step: step.id.clone(),
@@ -110,6 +110,7 @@ impl Decider<'_> {
                         inputs: inputs.clone(),
                     },
                     inputs,
+                    idempotency_key: None,
                 });
             }
             Err(error) => self.record(EventKind::UndoFailed {

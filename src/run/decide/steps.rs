@@ -1,6 +1,6 @@
 //! Steps of the forward part and of `finally`: starts, polls, retries, time limits, gates.
 
-use super::command::{Command, Target};
+use super::command::{CallKind, Command, Target};
 use super::decider::Decider;
 use crate::base::{AttemptNo, Timestamp, Value};
 use crate::event::{EventKind, Failure, SkipReason};
@@ -72,7 +72,7 @@ impl Decider<'_> {
                 if let Some(at) = deadline(node, timeout)
                     && self.due(at)
                 {
-                    self.stop(&step.id, false);
+                    self.stop(&step.id, CallKind::Action);
                 }
             }
             NodeStatus::Polling { next_at } => {
@@ -198,14 +198,16 @@ impl Decider<'_> {
                 self.commands.push(Command::Call {
                     target: Target {
                         step: step.id.clone(),
-                        undo: false,
+                        call: CallKind::Action,
                     },
                     intent: EventKind::StepStarted {
                         step: step.id.clone(),
                         attempt,
                         inputs: inputs.clone(),
+                        idempotency_key: None,
                     },
                     inputs,
+                    idempotency_key: None,
                 });
             }
             Err(error) => {
@@ -221,7 +223,7 @@ impl Decider<'_> {
         self.commands.push(Command::Call {
             target: Target {
                 step: step.id.clone(),
-                undo: false,
+                call: CallKind::Action,
             },
             intent: EventKind::StepPollStarted {
                 step: step.id.clone(),
@@ -229,6 +231,7 @@ impl Decider<'_> {
                 poll,
             },
             inputs: node.inputs.clone(),
+            idempotency_key: None,
         });
     }
 }

@@ -1,5 +1,6 @@
 //! The forward part was ended early: running work ends, waiting ends at once, then undo or finish.
 
+use super::command::CallKind;
 use super::decider::Decider;
 use crate::base::ErrorChain;
 use crate::event::{EventKind, Failure, FailureKind, RollbackCause, SkipReason};
@@ -22,7 +23,7 @@ impl Decider<'_> {
                     let late =
                         deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at));
                     if stop_running || late {
-                        self.stop(&step.id, false);
+                        self.stop(&step.id, CallKind::Action);
                     }
                 }
                 NodeStatus::Polling { .. } => self.record(EventKind::StepFailed {

@@ -13,7 +13,7 @@ use crate::plan::{
     Expr, PLAN_FORMAT, Plan, PlanAction, PlanEnvironment, PlanRetry, PlanRollback, PlanRunbook,
     PlanStep,
 };
-use crate::run::{Command, Finished, Limits, RunState, Target, decide, settle};
+use crate::run::{CallKind, Command, Finished, Limits, RunState, Target, decide, settle};
 
 pub(super) fn id(text: &str) -> StepId {
     StepId::new(text).expect("a valid id")
@@ -34,6 +34,10 @@ pub(crate) fn step(name: &str, needs: &[&str]) -> PlanStep {
         line: 1,
         action: action("test", Effect::Idempotent),
         needs: needs.iter().map(|n| id(n)).collect(),
+        block: None,
+        for_each: None,
+        unless: None,
+        idempotency_key: None,
         when: None,
         until: None,
         every: HumanDuration(Duration::from_secs(1)),
@@ -94,7 +98,9 @@ pub(crate) fn plan(steps: Vec<PlanStep>, finally: Vec<PlanStep>) -> Plan {
         on_cancel: OnCancel::Stop,
         timeout: None,
         steps,
+        verify: Vec::new(),
         finally,
+        secrets: BTreeMap::new(),
         outputs: BTreeMap::new(),
         action_outputs: BTreeMap::new(),
     }
@@ -265,12 +271,12 @@ impl Sim {
                 let at = choose(self.running.len());
                 let (target, _) = &self.running[at];
                 let node = self.state.node(&target.step).expect("known");
-                let attempt = if target.undo {
+                let attempt = if target.call == CallKind::Undo {
                     node.undo_attempt.0
                 } else {
                     node.attempt.0
                 };
-                let result = script(&target.step, target.undo, attempt);
+                let result = script(&target.step, target.call == CallKind::Undo, attempt);
                 self.finish(at, result);
             } else if let Some(wake) = wake {
                 self.now = wake;

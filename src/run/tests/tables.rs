@@ -440,6 +440,7 @@ fn what_cannot_follow_is_refused() {
         step: id(name),
         attempt: AttemptNo(attempt),
         inputs: Value::Null,
+        idempotency_key: None,
     };
     let cases: Vec<(EventKind, u64, &str)> = vec![
         (started("a", 1), 5, "event 2 was expected"),
@@ -459,6 +460,7 @@ fn what_cannot_follow_is_refused() {
                 rollback: RollbackResult::None,
                 outputs: crate::base::Map::new(),
                 duration_ms: 0,
+                recovery_ms: None,
             },
             2,
             "not over yet",

@@ -63,7 +63,12 @@ impl RunState {
                 step,
                 attempt,
                 inputs,
+                ..
             } => self.step_started(step, *attempt, inputs, at),
+            EventKind::StepExpanded { .. }
+            | EventKind::StepProbeStarted { .. }
+            | EventKind::StepProbed { .. }
+            | EventKind::StepTimedOut { .. } => Err("loops are not driven yet".to_owned()),
             EventKind::StepPollStarted {
                 step,
                 attempt,

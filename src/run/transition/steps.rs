@@ -155,7 +155,9 @@ impl RunState {
     ) -> Result<(), Refused> {
         let i = self.find(step)?;
         match reason {
-            SkipReason::Condition { .. } => {
+            SkipReason::Condition { .. }
+            | SkipReason::AlreadyDone { .. }
+            | SkipReason::PartEnded => {
                 self.may_start(i)?;
                 if !self.ready.contains(&i) {
                     return Err("it is not its turn".to_owned());
