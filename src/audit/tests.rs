@@ -163,17 +163,17 @@ fn a_run_is_on_record_for_stock_git() {
         trailers.trim_end(),
         format!(
             "Run-Id: {run}\nRunbook: service-restart\nEnvironment: local\n\
-             Plan-Digest: {digest}\nLast-Seq: 34\nActor: ada@box\nOutcome: rolled_back"
+             Plan-Digest: {digest}\nLast-Seq: 40\nActor: ada@box\nOutcome: rolled_back"
         )
     );
     let who = place.git(&["log", "--format=%an <%ae> %at|%cn <%ce>", "main"]);
-    let seconds = at(34).unix_millis() / 1_000;
+    let seconds = at(40).unix_millis() / 1_000;
     assert_eq!(
         who,
         format!("ada <ada@box> {seconds}|runbook <runbook@box>\n")
     );
     let run_record = store.run(run).expect("reads").expect("is there");
-    assert_eq!(run_record.audited_seq, EventSeq(34));
+    assert_eq!(run_record.audited_seq, EventSeq(40));
 }
 
 #[test]
