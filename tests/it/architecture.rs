@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use self::paths::{NamedPath, SourcePaths};
 
 /// The rooms from the ground up. A room imports only rooms that stand before it.
-pub(crate) const FLOORS: [&str; 16] = [
+pub(crate) const FLOORS: [&str; 18] = [
     "base", "model", "event", "language", "check", "plan", "run", "handler", "secrets", "store",
-    "audit", "handlers", "engine", "report", "settings", "cli",
+    "audit", "handlers", "engine", "simulate", "report", "settings", "lsp", "cli",
 ];
 
 /// Rooms whose imports are narrower than their floor allows.
