@@ -36,12 +36,12 @@ pub use environment::check_environment;
 pub use policy::check_policy;
 pub use runbooks::Runbooks;
 
-pub(crate) use environment::{unknown_connection, unknown_service};
+pub(crate) use environment::{secret_reference, unknown_connection, unknown_service};
 pub(crate) use for_each::too_many;
 pub(crate) use input::{InputCheck, Subject, TextIs};
 pub(crate) use reference::{RUN_FIELDS, STEP_FIELDS};
 pub(crate) use schema::schema_for;
-pub(crate) use sub_runbook::MAX_PLANNED_STEPS;
+pub(crate) use sub_runbook::{MAX_PLANNED_STEPS, too_many_steps};
 pub(crate) use template::escape_of;
 pub(crate) use texts::TextAt;
 pub(crate) use variables::VARIABLES;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::checker::CheckedRunbook;
 use super::codes;
 use crate::base::{Diagnostic, Diagnostics, Map, Value};
-use crate::model::{Action, ActionCatalog, ActionManifest, Effect, ObjectTy, Param, Runbook, Ty};
+use crate::model::{Action, ActionCatalog, ActionManifest, Effect, ObjectTy, Runbook, Ty};
 
 /// How deep runbooks may run each other.
 pub(super) const MAX_LEVELS: usize = 16;

@@ -45,13 +45,24 @@ impl<'a> Checker<'a> {
             return;
         };
         let inputs = match &step.action.with.kind {
-            YamlValueKind::Map(with) => with.get(VARIABLES).map(|(_, value)| &value.kind),
+            YamlValueKind::Map(with) => with.get(VARIABLES).map(|(_, value)| (value.span, &value.kind)),
             _ => None,
         };
+        if let Some((span, YamlValueKind::Text { .. })) = inputs {
+            diags.push(
+                Diagnostic::error(
+                    codes::VARIABLE_TWICE,
+                    "variables stand in `with` and in `environment`, and cannot be put together",
+                )
+                .at(self.source(), span, "one expression for all of them")
+                .at(self.source(), first.span, "and in `environment` of the step")
+                .help("give all variables in one place"),
+            );
+        }
         for (name, value) in &step.environment {
             let key = format!("{VARIABLES}.{name}");
             self.check_named(&key, schema, value, user, diags);
-            if let Some(YamlValueKind::Map(inputs)) = inputs
+            if let Some((_, YamlValueKind::Map(inputs))) = inputs
                 && let Some((span, _)) = inputs.get(name)
             {
                 diags.push(

@@ -55,7 +55,8 @@ impl Plan {
 
     /// What votes are bound to: SHA-256 over the canonical JSON of what will run.
     ///
-    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step.
+    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step,
+    /// and the file of a runbook inside.
     pub fn digest(&self) -> Digest {
         digest_of(self.to_value())
     }
@@ -71,25 +72,39 @@ impl Plan {
 
 /// The digest of a plan's JSON without what only describes.
 fn digest_of(mut value: Value) -> Digest {
-    let drop = |value: Option<&mut Value>, keys: &[&str]| {
-        if let Some(Value::Object(map)) = value {
-            for key in keys {
-                map.remove(*key);
-            }
-        }
-    };
-    drop(value.get_mut("runbook"), &["title", "owner", "file"]);
-    for list in ["steps", "finally"] {
-        if let Some(Value::Array(steps)) = value.get_mut(list) {
-            for step in steps {
-                drop(Some(step), &["name", "line"]);
-            }
-        }
+    if let Some(about) = value.get_mut("runbook") {
+        strip(about, &["title", "owner", "file"]);
     }
+    strip_steps(&mut value);
     Digest::of_value(&value)
 }
 
-/// The graph of `steps` or `finally` of a plan, by position; needs in order, each once.
+fn strip(value: &mut Value, keys: &[&str]) {
+    if let Value::Object(map) = value {
+        for key in keys {
+            map.remove(*key);
+        }
+    }
+}
+
+/// Takes names and lines out of the steps of a plan or of a block, and of the blocks inside.
+/// As deep as runbooks run each other, which is bounded.
+fn strip_steps(part: &mut Value) {
+    for list in ["steps", "verify", "finally"] {
+        let Some(Value::Array(steps)) = part.get_mut(list) else {
+            continue;
+        };
+        for step in steps {
+            strip(step, &["name", "line"]);
+            if let Some(block) = step.get_mut("block") {
+                strip(block, &["file"]);
+                strip_steps(block);
+            }
+        }
+    }
+}
+
+/// The graph of `steps`, `verify` or `finally` of a plan, by position; needs in order, each once.
 ///
 /// A plan that was built has no circles; a damaged one is given without edges, so that its steps can
 /// still be shown.
