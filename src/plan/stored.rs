@@ -53,7 +53,8 @@ impl Plan {
 
     /// What votes are bound to: SHA-256 over the canonical JSON of what will run.
     ///
-    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step.
+    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step,
+    /// and the file of a runbook inside.
     pub fn digest(&self) -> Digest {
         Digest::of_bytes(self.text(only_describes).as_bytes())
     }
@@ -77,7 +78,7 @@ fn only_describes(name: &'static str, field: &'static str) -> bool {
     )
 }
 
-/// The graph of `steps` or `finally` of a plan, by position; needs in order, each once.
+/// The graph of `steps`, `verify` or `finally` of a plan, by position; needs in order, each once.
 ///
 /// A plan that was built has no circles; a damaged one is given without edges, so that its steps can
 /// still be shown.

@@ -101,6 +101,11 @@ impl Fields {
         }
     }
 
+    /// Whether the table has a row for a key.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.spec.get(name).is_some()
+    }
+
     /// Takes a key out.
     pub(super) fn take(&mut self, name: &str) -> Option<Field> {
         debug_assert!(
