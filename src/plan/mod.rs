@@ -3,6 +3,7 @@
 mod build;
 mod expr;
 mod inputs;
+mod lookup;
 mod params;
 mod scope;
 mod stored;
@@ -12,6 +13,7 @@ mod types;
 mod tests;
 
 pub use build::build;
+pub use lookup::{PlanPart, instance_keys};
 pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};
