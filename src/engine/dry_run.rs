@@ -210,7 +210,7 @@ impl Walk<'_> {
         };
         if effect != Effect::Read {
             let preview = match self.parts.registry.get(&uses) {
-                Some(handler) => handler.preview(&inputs),
+                Some(handler) => handler.preview(&self.caller.preview_context(), &inputs),
                 None => Preview::Unknown(format!("this program has no action `{uses}`")),
             };
             self.tell(&step, inputs, DryRunVerdict::Would(preview));
