@@ -5,6 +5,7 @@ mod build;
 mod expr;
 mod for_each;
 mod inputs;
+mod lookup;
 mod params;
 mod scope;
 mod secrets;
@@ -16,6 +17,7 @@ mod types;
 mod tests;
 
 pub use build::build;
+pub use lookup::{PlanPart, instance_keys};
 pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};
