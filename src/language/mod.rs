@@ -20,9 +20,7 @@ mod yaml;
 pub use cel_syntax::MAX_CONDITION_BYTES;
 pub use condition::{Comparison, Condition, Gives, Side};
 pub use decode::{decode_environment, decode_policy, decode_runbook};
-pub use outline::{
-    FileKind, Form, KeyHelp, Place, condition_functions, template_helpers,
-};
+pub use outline::{FileKind, Form, KeyHelp, Place, condition_functions, template_helpers};
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
 pub use scope::{ExprError, ROOTS, Reference, Scope};

@@ -194,7 +194,12 @@ mod tests {
         assert!(step.key("id").expect("a key").required);
         assert!(step.child("nothing").is_none());
         let service = FileKind::Environment.root().child("services");
-        assert!(service.and_then(|s| s.child("api")).expect("a service").is_open());
+        assert!(
+            service
+                .and_then(|s| s.child("api"))
+                .expect("a service")
+                .is_open()
+        );
     }
 
     #[test]

@@ -64,11 +64,6 @@ pub(super) fn locate(text: &str, offset: usize) -> Option<Cursor> {
 }
 
 impl Cursor {
-    /// What is written of the word before the cursor.
-    pub(super) fn before(&self) -> &str {
-        &self.text[..self.at]
-    }
-
     /// The span in the file of a part of the text on the cursor's line.
     pub(super) fn span(&self, start: usize, end: usize) -> Span {
         let start = (self.offset + start).saturating_sub(self.at);
@@ -155,7 +150,11 @@ mod tests {
                 "{:?} {} {:?}",
                 cursor.on,
                 cursor.path.join("/"),
-                format!("{}¦{}", cursor.before(), &cursor.text[cursor.at..])
+                format!(
+                    "{}¦{}",
+                    &cursor.text[..cursor.at],
+                    &cursor.text[cursor.at..]
+                )
             ),
             None => "nowhere".to_owned(),
         }
@@ -167,11 +166,20 @@ mod tests {
             ("a: 1\nna¦me: x\n", "Key  \"na¦me\""),
             ("a: 1\n¦\n", "Key  \"¦\""),
             ("a: 1\nst¦", "Key  \"st¦\""),
-            ("steps:\n  - id: x\n    us¦\n  - id: y\n", "Key steps/0 \"us¦\""),
+            (
+                "steps:\n  - id: x\n    us¦\n  - id: y\n",
+                "Key steps/0 \"us¦\"",
+            ),
             ("steps:\n  - id: x\n    ¦\n  - id: y\n", "Key steps/0 \"¦\""),
             ("steps:\n  - ¦\n", "Value steps/0 \"¦\""),
-            ("steps:\n  - id: x\n    uses: ¦\n", "Value steps/0/uses \"¦\""),
-            ("steps:\n  - uses: serv¦\n    id: x\n", "Value steps/0/uses \"serv¦\""),
+            (
+                "steps:\n  - id: x\n    uses: ¦\n",
+                "Value steps/0/uses \"¦\"",
+            ),
+            (
+                "steps:\n  - uses: serv¦\n    id: x\n",
+                "Value steps/0/uses \"serv¦\"",
+            ),
             ("a: { b: \"{{ steps.¦", "Value a/b \"{{ steps.¦\""),
             ("a: { b: x, ¦ }\nc: 1", "Key a \"¦\""),
             ("a: { ¦\nc: 1", "Key a \"¦\""),

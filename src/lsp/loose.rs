@@ -341,7 +341,11 @@ impl<'a> Loose<'a> {
         let exact = !escapes && !raw.contains('\n');
         YamlValue {
             kind: YamlValueKind::Text {
-                text: if exact { raw.to_owned() } else { unquote(raw, quote) },
+                text: if exact {
+                    raw.to_owned()
+                } else {
+                    unquote(raw, quote)
+                },
                 content_offset: exact.then_some(start + 1),
             },
             span: Span::between(start, self.at),
@@ -417,8 +421,10 @@ impl<'a> Loose<'a> {
                     .char_indices()
                     .find(|(at, c)| match c {
                         ',' | '}' | ']' | '{' | '[' | '\n' => *at > 0 || *c != '{',
-                        ':' => rest[at + 1..].starts_with([' ', ',', '}', ']', '\n', '\r'])
-                            || rest.len() == at + 1,
+                        ':' => {
+                            rest[at + 1..].starts_with([' ', ',', '}', ']', '\n', '\r'])
+                                || rest.len() == at + 1
+                        }
                         '#' => rest[..*at].ends_with(' '),
                         _ => false,
                     })
@@ -477,7 +483,8 @@ fn key_of(line: &str) -> Option<(String, usize, usize)> {
         return None;
     }
     let colon = line.char_indices().find_map(|(at, c)| {
-        let ends = c == ':' && (line.len() == at + 1 || line[at + 1..].starts_with([' ', '\r', '\t']));
+        let ends =
+            c == ':' && (line.len() == at + 1 || line[at + 1..].starts_with([' ', '\r', '\t']));
         ends.then_some(at)
     })?;
     let name = line[..colon].trim_end();
@@ -503,7 +510,11 @@ fn resolve(text: &str) -> Option<Value> {
         }
     }
     let number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
-    if !number || !text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) {
+    if !number
+        || !text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
+    {
         return None;
     }
     text.parse::<i64>().map(Value::from).ok().or_else(|| {
@@ -513,12 +524,12 @@ fn resolve(text: &str) -> Option<Value> {
 }
 
 fn unquote(raw: &str, quote: u8) -> String {
-    let joined = raw
-        .lines()
-        .map(str::trim)
-        .collect::<Vec<_>>()
-        .join(" ");
-    let raw = if raw.contains('\n') { joined.as_str() } else { raw };
+    let joined = raw.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let raw = if raw.contains('\n') {
+        joined.as_str()
+    } else {
+        raw
+    };
     if quote == b'\'' {
         return raw.replace("''", "'");
     }
@@ -616,9 +627,18 @@ mod tests {
         for (text, wanted) in [
             ("a: 1\nb", json!({ "a": 1, "b": null })),
             ("st\na: 1\n", json!({ "st": null, "a": 1 })),
-            ("a:\n  - id: x\n    us\n  - id: y\n", json!({ "a": [{ "id": "x", "us": null }, { "id": "y" }] })),
-            ("a: { b: \"{{ c.\nd: 1\n", json!({ "a": { "b": "{{ c." }, "d": 1 })),
-            ("a: { b: x, c\nd: 1\n", json!({ "a": { "b": "x", "c": null }, "d": 1 })),
+            (
+                "a:\n  - id: x\n    us\n  - id: y\n",
+                json!({ "a": [{ "id": "x", "us": null }, { "id": "y" }] }),
+            ),
+            (
+                "a: { b: \"{{ c.\nd: 1\n",
+                json!({ "a": { "b": "{{ c." }, "d": 1 }),
+            ),
+            (
+                "a: { b: x, c\nd: 1\n",
+                json!({ "a": { "b": "x", "c": null }, "d": 1 }),
+            ),
             ("a: [x, y\nd: 1\n", json!({ "a": ["x", "y"], "d": 1 })),
             ("a: \"x\nd: 1\n", json!({ "a": "x", "d": 1 })),
             ("a: 'it''s\nd: 1\n", json!({ "a": "it's", "d": 1 })),
@@ -639,7 +659,9 @@ mod tests {
         for unit in ["[", "{a: ", "- ", "a:\n "] {
             parse_loosely(&unit.repeat(100_000));
         }
-        let stairs: String = (0..2000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        let stairs: String = (0..2000)
+            .map(|n| format!("{}a:\n", " ".repeat(n)))
+            .collect();
         parse_loosely(&stairs);
     }
 }

@@ -111,7 +111,9 @@ impl<'a> Names<'a> {
         if is_index {
             return self.thing(parents).and_then(|list| item_of(&list, name));
         }
-        self.members(parents).into_iter().find(|thing| thing.name == *name)
+        self.members(parents)
+            .into_iter()
+            .find(|thing| thing.name == *name)
     }
 
     /// What can follow a path; the roots for an empty one.
@@ -144,7 +146,11 @@ impl<'a> Names<'a> {
         };
         let mut found = vec![
             root("params", "The parameters of the run", Inner::Params),
-            root("steps", "The other steps: `steps.ID.outputs.NAME`", Inner::Steps),
+            root(
+                "steps",
+                "The other steps: `steps.ID.outputs.NAME`",
+                Inner::Steps,
+            ),
             root("vars", "The variables of the environment", Inner::Vars),
             root("secrets", "The secrets of the environment", Inner::Secrets),
             root("run", "The run itself", Inner::Run),
@@ -159,7 +165,11 @@ impl<'a> Names<'a> {
                 let ty = self.item_type(list);
                 found.push(Thing {
                     target: entry(step, "for_each").map(|(span, _)| Target::Here(span)),
-                    ..plain("item", ty, "The item of `for_each` that this instance is for")
+                    ..plain(
+                        "item",
+                        ty,
+                        "The item of `for_each` that this instance is for",
+                    )
                 });
                 found.push(plain("index", Ty::Int, "The number of the item, from 0"));
             }
@@ -170,17 +180,26 @@ impl<'a> Names<'a> {
     fn item_type(&self, list: &YamlValue) -> Ty {
         let ty = match text(list) {
             Some(written) => {
-                let inner = written.trim().trim_start_matches("{{").trim_end_matches("}}");
+                let inner = written
+                    .trim()
+                    .trim_start_matches("{{")
+                    .trim_end_matches("}}");
                 let path: Vec<String> = inner
                     .trim()
                     .split(['.', '[', ']'])
                     .filter(|segment| !segment.is_empty())
                     .map(str::to_owned)
                     .collect();
-                // A loop over its own items has no type, and would never end.
-                match path.first().map(String::as_str) {
-                    Some("item") | None => Ty::Any,
-                    Some(_) => self.thing(&path).map_or(Ty::Any, |thing| thing.ty),
+                match path.is_empty() {
+                    true => Ty::Any,
+                    false => {
+                        // Outside the step: else the type of `item` would ask for itself.
+                        let outside = Self {
+                            step: None,
+                            ..*self
+                        };
+                        outside.thing(&path).map_or(Ty::Any, |thing| thing.ty)
+                    }
                 }
             }
             None => Ty::of_value(&list.to_json()),
@@ -272,10 +291,12 @@ impl<'a> Names<'a> {
             .collect();
         if let Some(child) = uses.strip_prefix("runbook.") {
             if let Some(file) = self.project.runbook(child) {
-                found.extend(entries(get(&file.tree, "outputs")).map(|(name, span, value)| Thing {
-                    target: Some(Target::There(Box::new(file.clone()), span)),
-                    ..plain(name, Ty::Any, &format!("`{}`", short(value)))
-                }));
+                found.extend(
+                    entries(get(&file.tree, "outputs")).map(|(name, span, value)| Thing {
+                        target: Some(Target::There(Box::new(file.clone()), span)),
+                        ..plain(name, Ty::Any, &format!("`{}`", short(value)))
+                    }),
+                );
             }
         } else if let Some(manifest) = self.project.catalog.get(uses) {
             found.extend(fields(&Ty::from_schema(&manifest.output), &manifest.output));
@@ -291,7 +312,10 @@ impl<'a> Names<'a> {
             .map(|(name, span, value)| {
                 let (ty, doc) = match section {
                     "secrets" => (Ty::Secret, String::new()),
-                    _ => (Ty::of_value(&value.to_json()), format!("`{}`", short(value))),
+                    _ => (
+                        Ty::of_value(&value.to_json()),
+                        format!("`{}`", short(value)),
+                    ),
                 };
                 let place = format!("{doc}\n\nOf the environment `{}`", self.project.environment);
                 Thing {
@@ -305,9 +329,8 @@ impl<'a> Names<'a> {
 
 /// The type of a parameter, as far as it is written.
 pub(super) fn param_type(param: &YamlValue) -> Ty {
-    let simple = |name: &str| {
-        serde_json::from_value::<Ty>(json!({ "type": name })).unwrap_or(Ty::Any)
-    };
+    let simple =
+        |name: &str| serde_json::from_value::<Ty>(json!({ "type": name })).unwrap_or(Ty::Any);
     let items_of = || Box::new(text_at(param, "items").map_or(Ty::Any, simple));
     match text_at(param, "type") {
         Some("list") => Ty::List(items_of()),

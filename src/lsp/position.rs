@@ -83,7 +83,10 @@ impl<'a> Lines<'a> {
         let Some(&start) = self.starts.get(line) else {
             return self.text.len();
         };
-        let end = self.starts.get(line + 1).map_or(self.text.len(), |&next| next);
+        let end = self
+            .starts
+            .get(line + 1)
+            .map_or(self.text.len(), |&next| next);
         let content = self.text[start..end].trim_end_matches(['\r', '\n']);
         let wanted = position.character as usize;
         let mut column = 0;
@@ -140,7 +143,11 @@ mod tests {
             let x = text.find('x').expect("x");
             assert_eq!(lines.position(x), Position::new(0, column), "{encoding:?}");
             assert_eq!(lines.offset(Position::new(0, column)), x);
-            assert_eq!(lines.offset(Position::new(0, 99)), x + 1, "before the line's end");
+            assert_eq!(
+                lines.offset(Position::new(0, 99)),
+                x + 1,
+                "before the line's end"
+            );
             assert_eq!(lines.position(text.len()), Position::new(2, 1));
             assert_eq!(lines.offset(Position::new(9, 9)), text.len());
         }

@@ -131,7 +131,9 @@ impl Project<'_> {
             .find(|line| !line.trim().is_empty() && !line.starts_with(['#', '-', '%']))
             .and_then(|line| line.split_once(':'))
             .map(|(key, _)| key.trim());
-        let by_key = FileKind::ALL.into_iter().find(|kind| first == Some(kind.key()));
+        let by_key = FileKind::ALL
+            .into_iter()
+            .find(|kind| first == Some(kind.key()));
         by_key.or_else(|| self.kind_by_place(path))
     }
 
@@ -182,6 +184,9 @@ mod tests {
         }
         let uri = |text| Uri::from_str(text).expect("a URI");
         assert_eq!(path_of(&uri("file://localhost/a")), Path::new("/a"));
-        assert_eq!(path_of(&uri("untitled:Untitled-1")), Path::new("untitled:Untitled-1"));
+        assert_eq!(
+            path_of(&uri("untitled:Untitled-1")),
+            Path::new("untitled:Untitled-1")
+        );
     }
 }

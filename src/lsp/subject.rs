@@ -23,7 +23,12 @@ pub(super) enum Subject {
 
 impl Subject {
     /// At a path of a file.
-    pub(super) fn at(kind: FileKind, root: &YamlValue, path: &[String], project: Project<'_>) -> Self {
+    pub(super) fn at(
+        kind: FileKind,
+        root: &YamlValue,
+        path: &[String],
+        project: Project<'_>,
+    ) -> Self {
         let mut subject = Self::Place(kind.root());
         for (depth, name) in path.iter().enumerate() {
             let container = tree::at(root, &path[..depth]);

@@ -87,7 +87,10 @@ fn read_body(reader: &mut impl BufRead) -> Result<Option<Vec<u8>>, Broken> {
     let Some(text) = size else {
         return Err(Broken::Header("a message has no Content-Length".to_owned()));
     };
-    let size = text.parse::<usize>().ok().filter(|size| *size <= MAX_MESSAGE);
+    let size = text
+        .parse::<usize>()
+        .ok()
+        .filter(|size| *size <= MAX_MESSAGE);
     let Some(size) = size else {
         return Err(Broken::Header(format!(
             "Content-Length must be a number up to {MAX_MESSAGE}, not {text:?}"

@@ -84,7 +84,11 @@ pub(super) fn properties(schema: &Value) -> Vec<(&str, &Value)> {
 /// The names that an object's schema requires.
 pub(super) fn required(schema: &Value) -> Vec<&str> {
     let names = schema.get("required").and_then(Value::as_array);
-    names.into_iter().flatten().filter_map(Value::as_str).collect()
+    names
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// The schema below a property, a key or an index.
