@@ -334,4 +334,3 @@ impl<'a> Checker<'a> {
             .collect()
     }
 }
-

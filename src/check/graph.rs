@@ -10,11 +10,7 @@ use crate::base::{Cycle, Dag, Diagnostic, Diagnostics, did_you_mean};
 use crate::model::{Needs, Runbook, Step};
 
 /// The graph of `steps` or of `verify`; `None` when it has circles or two steps share an id.
-pub(super) fn check_needs(
-    runbook: &Runbook,
-    part: Part,
-    diags: &mut Diagnostics,
-) -> Option<Dag> {
+pub(super) fn check_needs(runbook: &Runbook, part: Part, diags: &mut Diagnostics) -> Option<Dag> {
     let steps = part.steps(runbook);
     let index: HashMap<&str, usize> = steps
         .iter()
@@ -101,9 +97,11 @@ fn unknown(
         format!("there is no step `{}` to need", name.value),
     )
     .at(&runbook.source, name.span, "unknown step");
-    let elsewhere = Part::ALL
-        .into_iter()
-        .find(|part| part.steps(runbook).iter().any(|s| s.id.value.as_str() == name.value));
+    let elsewhere = Part::ALL.into_iter().find(|part| {
+        part.steps(runbook)
+            .iter()
+            .any(|s| s.id.value.as_str() == name.value)
+    });
     diags.push(match elsewhere {
         Some(Part::Finally) => {
             finding.help("it is under `finally`, which runs when all others have ended")

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::codes;
+use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range};
 use super::template::SECRET_HELP;
 use super::texts::TextAt;
-use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range};
 use crate::base::{
     Code, Diagnostic, Diagnostics, SourceFile, Span, Value, did_you_mean, parse_duration,
     parse_size,

@@ -12,7 +12,11 @@ pub(crate) const VARIABLES: &str = "environment";
 /// What an action's input schema wants of a variable's value; `None` when it starts no program.
 pub(crate) fn variable_schema(input: &Value) -> Option<&Value> {
     let schema = input.get("properties")?.get(VARIABLES)?;
-    Some(schema.get("additionalProperties").unwrap_or(&Value::Bool(true)))
+    Some(
+        schema
+            .get("additionalProperties")
+            .unwrap_or(&Value::Bool(true)),
+    )
 }
 
 impl<'a> Checker<'a> {
@@ -33,7 +37,10 @@ impl<'a> Checker<'a> {
             diags.push(
                 Diagnostic::error(
                     codes::NO_VARIABLES,
-                    format!("`{}` starts no program that could get variables", uses.value),
+                    format!(
+                        "`{}` starts no program that could get variables",
+                        uses.value
+                    ),
                 )
                 .at(self.source(), first.span, "a variable")
                 .at(self.source(), uses.span, "this action")
@@ -45,7 +52,9 @@ impl<'a> Checker<'a> {
             return;
         };
         let inputs = match &step.action.with.kind {
-            YamlValueKind::Map(with) => with.get(VARIABLES).map(|(_, value)| (value.span, &value.kind)),
+            YamlValueKind::Map(with) => with
+                .get(VARIABLES)
+                .map(|(_, value)| (value.span, &value.kind)),
             _ => None,
         };
         if let Some((span, YamlValueKind::Text { .. })) = inputs {
@@ -55,7 +64,11 @@ impl<'a> Checker<'a> {
                     "variables stand in `with` and in `environment`, and cannot be put together",
                 )
                 .at(self.source(), span, "one expression for all of them")
-                .at(self.source(), first.span, "and in `environment` of the step")
+                .at(
+                    self.source(),
+                    first.span,
+                    "and in `environment` of the step",
+                )
                 .help("give all variables in one place"),
             );
         }
@@ -71,7 +84,11 @@ impl<'a> Checker<'a> {
                         format!("the variable `{name}` is given twice"),
                     )
                     .at(self.source(), *span, "in `with`")
-                    .at(self.source(), value.span, "and in `environment` of the step")
+                    .at(
+                        self.source(),
+                        value.span,
+                        "and in `environment` of the step",
+                    )
                     .help("take one of the two out"),
                 );
             }

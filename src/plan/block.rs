@@ -48,7 +48,11 @@ impl<'a> Builder<'a> {
 
     /// The steps of a runbook that a step runs. `action.with` becomes the values of its parameters,
     /// defaults too.
-    pub(super) fn block(&mut self, called: &'a CheckedRunbook, action: &mut PlanAction) -> PlanBlock {
+    pub(super) fn block(
+        &mut self,
+        called: &'a CheckedRunbook,
+        action: &mut PlanAction,
+    ) -> PlanBlock {
         let runbook = called.runbook();
         let mut given = parts_of(std::mem::replace(
             &mut action.with,

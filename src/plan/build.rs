@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::params::{self, Given};
 use super::secrets;
 use super::steps::Builder;
-use super::types::{
-    PLAN_FORMAT, Plan, PlanConnection, PlanEnvironment, PlanRunbook, PlanService,
-};
+use super::types::{PLAN_FORMAT, Plan, PlanConnection, PlanEnvironment, PlanRunbook, PlanService};
 use crate::base::{Diagnostics, HumanDuration};
 use crate::check::CheckedRunbook;
 use crate::model::{ActionCatalog, Environment, Runbook, Ty};

@@ -25,7 +25,10 @@ impl<'a> Builder<'a> {
             Expr::Value(other) => {
                 let finding = Diagnostic::error(
                     codes::NOT_A_LIST,
-                    format!("`for_each` wants a list, but this is {}", Ty::of_value(other)),
+                    format!(
+                        "`for_each` wants a list, but this is {}",
+                        Ty::of_value(other)
+                    ),
                 );
                 let source = &self.resolver.checked.runbook().source;
                 let finding = finding
@@ -81,7 +84,9 @@ impl<'a> Builder<'a> {
             }
             let ty = Ty::of_value(item);
             self.resolver.scope.set("item", item.clone(), ty);
-            self.resolver.scope.set("index", Value::from(index), Ty::Int);
+            self.resolver
+                .scope
+                .set("index", Value::from(index), Ty::Int);
             let outer = std::mem::take(self.resolver.diags);
             self.known_inputs(action, manifest, with, templates);
             let found = std::mem::replace(self.resolver.diags, outer);
@@ -104,7 +109,9 @@ impl<'a> Builder<'a> {
 /// An item as a finding shows it.
 fn short(item: &Value) -> String {
     const MOST: usize = 60;
-    let text = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+    let text = item
+        .as_str()
+        .map_or_else(|| item.to_string(), str::to_owned);
     match text.char_indices().nth(MOST) {
         None => format!("`{text}`"),
         Some((at, _)) => format!("`{}…`", &text[..at]),

@@ -66,7 +66,12 @@ impl Resolver<'_> {
     }
 
     /// The value with everything rendered that can be; what is left of kind `Text` is a template.
-    pub(super) fn known(&mut self, value: &YamlValue, schema: &Value, templates: bool) -> YamlValue {
+    pub(super) fn known(
+        &mut self,
+        value: &YamlValue,
+        schema: &Value,
+        templates: bool,
+    ) -> YamlValue {
         let schema = schema_for(schema, value);
         let kind = match &value.kind {
             YamlValueKind::Literal(_) => return value.clone(),

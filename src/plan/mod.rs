@@ -14,6 +14,8 @@ mod types;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_blocks;
 
 pub use build::build;
 pub use params::Given;

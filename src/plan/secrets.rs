@@ -49,7 +49,11 @@ pub(super) fn add_sources(
                         environment.name.value
                     ),
                 )
-                .at(&environment.source, environment.name.span, "this environment")
+                .at(
+                    &environment.source,
+                    environment.name.span,
+                    "this environment",
+                )
                 .help(format!(
                     "add it under `secrets:` in {}",
                     environment.source.path

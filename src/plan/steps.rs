@@ -236,7 +236,12 @@ impl<'a> Builder<'a> {
         planned
     }
 
-    fn planned_action(&mut self, action: &'a Action, with: &With<'a>, templates: bool) -> PlanAction {
+    fn planned_action(
+        &mut self,
+        action: &'a Action,
+        with: &With<'a>,
+        templates: bool,
+    ) -> PlanAction {
         let name = action.uses.value.as_str();
         let Some(manifest) = self.manifest(action) else {
             // `check` refused it; without a manifest it must count as the worst.

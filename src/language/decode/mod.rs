@@ -18,8 +18,8 @@ mod step;
 mod unless;
 mod verify;
 
-pub use environment::decode_environment;
 pub(super) use call::CALL_REFUSES;
+pub use environment::decode_environment;
 pub(super) use keys::{
     ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,
     failure_names,
@@ -29,3 +29,5 @@ pub use runbook::decode_runbook;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_loops;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::fields::{Field, Fields};
 use super::call;
+use super::fields::{Field, Fields};
 use super::for_each::read_for_each;
 use super::keys::{EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP, VERIFY_STEP, failure_names};
 use super::reader::Reader;
@@ -248,10 +248,7 @@ fn read_text(r: &mut Reader<'_>, field: Option<Field>) -> Option<YamlValue> {
 }
 
 /// `environment`: names of variables with their values.
-fn read_variables(
-    r: &mut Reader<'_>,
-    field: Option<Field>,
-) -> Option<IndexMap<String, YamlValue>> {
+fn read_variables(r: &mut Reader<'_>, field: Option<Field>) -> Option<IndexMap<String, YamlValue>> {
     let Some(field) = field else {
         return Some(IndexMap::new());
     };
@@ -259,7 +256,9 @@ fn read_variables(
     let mut variables = IndexMap::new();
     for (name, (span, value)) in r.map(Some(field))? {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain)
+        if name.is_empty()
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || !name.chars().all(plain)
         {
             good = false;
             r.error(
