@@ -202,7 +202,7 @@ impl Workspace {
         missing: impl FnOnce() -> CliError,
     ) -> Result<Option<Arc<SourceFile>>, CliError> {
         let shown = self.repository.shown(path);
-        let bytes = match read_bounded(path, Limits::default().document_bytes) {
+        let bytes = match Repository::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
             Err(error) => {
@@ -221,16 +221,6 @@ impl Workspace {
             }
         }
     }
-}
-
-/// Reads one byte more than is allowed at most, so that a huge file costs nothing.
-fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The handlers of this program.

@@ -5,6 +5,7 @@ mod build;
 mod expr;
 mod for_each;
 mod inputs;
+mod lookup;
 mod params;
 mod scope;
 mod secrets;
@@ -18,6 +19,7 @@ mod tests;
 mod tests_of_blocks;
 
 pub use build::build;
+pub use lookup::{PlanPart, instance_keys};
 pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};

@@ -108,15 +108,16 @@ impl Fields {
 
     /// Takes a key out.
     pub(super) fn take(&mut self, name: &str) -> Option<Field> {
-        let key = self.spec.get(name);
         debug_assert!(
-            key.is_some(),
+            self.spec.get(name).is_some(),
             "`{name}` is not in the table of {}",
             self.spec.what
         );
-        let (key_span, value) = self.map.swap_remove(name)?;
+        // Most keys are not written, and what is written is a handful: a look at each beats a hash.
+        let at = self.map.keys().position(|key| key == name)?;
+        let (_, (key_span, value)) = self.map.swap_remove_index(at)?;
         Some(Field {
-            key: key?,
+            key: self.spec.get(name)?,
             key_span,
             value,
         })
