@@ -252,6 +252,18 @@ fn a_plan_names_the_sources_of_secrets_and_nothing_else() {
 }
 
 #[test]
+fn a_value_cannot_pretend_to_be_a_secret() {
+    let text = "params: { a: { type: list, items: string, default: [] } }\nsteps:\n  - { id: a, uses: notify, with: { message: \"<{{ params.a }}>\" } }\n";
+    let mark = format!("x,{}", marker("db"));
+    let found = plan_of(&[("a", text)], &[("a", &mark)]).expect_err("a mark");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("RB0406 a | ") && found[0].contains("the invisible mark"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_known_item_is_held_against_the_schema() {
     let text = "params: { names: { type: list, items: string, default: [api, aip] } }\nsteps:\n  - { id: a, uses: service.restart, for_each: \"{{ params.names }}\", with: { service: \"{{ item }}\" } }\n";
     let found = plan_of(&[("a", text)], &[]).expect_err("an unknown service");
@@ -262,6 +274,21 @@ fn a_known_item_is_held_against_the_schema() {
         ]
     );
     assert!(plan_of(&[("a", text)], &[("names", "api,worker")]).is_ok());
+    for part in [
+        "rollback: { uses: service.restart, with: { service: \"{{ item }}\" } }",
+        "unless: { uses: service.health, with: { service: \"{{ item }}\" }, condition: outputs.healthy }",
+    ] {
+        let other = text.replace(
+            "with: { service: \"{{ item }}\" }",
+            &format!("with: {{ service: api }}, {part}"),
+        );
+        let found = plan_of(&[("a", &other)], &[]).expect_err(part);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("RB0402 \"{{ item }}\" | "),
+            "{found:?}"
+        );
+    }
     let many: Vec<&str> = vec!["api"; 1001];
     let found = plan_of(&[("a", text)], &[("names", &many.join(","))]).expect_err("too many");
     assert_eq!(found.len(), 1, "{found:?}");

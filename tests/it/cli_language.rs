@@ -112,7 +112,7 @@ fn an_unknown_runbook_and_a_circle_are_shown() {
         told.contains("a runbook runs itself: w → x → y → z → w"),
         "{told}"
     );
-    assert!(told.contains("runbooks/z.yaml:4:18"), "{told}");
+    assert!(told.contains("runbooks/z.yaml:4:20"), "{told}");
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
 }
 
