@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runbook::base::{Diagnostic, Diagnostics, Severity, SourceFile, Value};
-use runbook::check::{check, check_environment, check_policy};
+use runbook::check::{Runbooks, check_environment, check_policy};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
     Limits, decode_environment, decode_policy, decode_runbook, environment_schema, parse_yaml,
     policy_schema, runbook_schema, schema_text,
 };
-use runbook::model::{ActionCatalog, Environment};
+use runbook::model::{Action, ActionCatalog, Environment, Runbook};
 
 /// What the examples name, and no more than that.
 const ENVIRONMENT: &str = "\
@@ -83,6 +83,23 @@ fn environment_of(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Option<E
     Some(environment)
 }
 
+/// A runbook with those of this repository that it runs, whose own findings are not looked at.
+fn with_called(runbook: Runbook) -> Runbooks {
+    let file = |name: &str| root().join(format!("runbooks/{name}.yaml"));
+    let called = runbook.calls().filter_map(Action::runbook);
+    let there = called.filter(|name| file(name).exists());
+    let mut runbooks = Runbooks::named(there.map(str::to_owned));
+    let name = runbook.name.value.clone();
+    runbooks.insert(&name, Some(runbook));
+    while let Some(called) = runbooks.missing() {
+        let text = std::fs::read_to_string(file(&called)).expect("a text file");
+        let source = SourceFile::new(format!("{called}.yaml"), text);
+        let runbook = decode_runbook(&source, &mut Diagnostics::new());
+        runbooks.insert(&called, runbook);
+    }
+    runbooks
+}
+
 /// Every finding in a file, warnings included.
 fn findings(
     path: &str,
@@ -95,7 +112,9 @@ fn findings(
     match format {
         Format::Runbook => {
             if let Some(runbook) = decode_runbook(&source, &mut diags) {
-                check(runbook, environment, &catalog(), &mut diags);
+                let name = runbook.name.value.clone();
+                let mut runbooks = with_called(runbook);
+                runbooks.check(&name, environment, &catalog(), &mut diags);
             }
         }
         Format::Environment => {
