@@ -11,7 +11,8 @@ use runbook::language::{
     Limits, decode_environment, decode_policy, decode_runbook, environment_schema, parse_yaml,
     policy_schema, runbook_schema, schema_text,
 };
-use runbook::model::{Action, ActionCatalog, Environment, Runbook};
+use runbook::model::{ActionCatalog, Environment, Runbook};
+use runbook::settings::Repository;
 
 /// What the examples name, and no more than that.
 const ENVIRONMENT: &str = "\
@@ -83,19 +84,17 @@ fn environment_of(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Option<E
     Some(environment)
 }
 
-/// A runbook with those of this repository that it runs, whose own findings are not looked at.
-fn with_called(runbook: Runbook) -> Runbooks {
-    let file = |name: &str| root().join(format!("runbooks/{name}.yaml"));
-    let called = runbook.calls().filter_map(Action::runbook);
-    let there = called.filter(|name| file(name).exists());
-    let mut runbooks = Runbooks::named(there.map(str::to_owned));
+/// A runbook beside those of this repository, so that it can run them.
+fn with_called(runbook: Runbook, diags: &mut Diagnostics) -> Runbooks {
+    let repository = Repository::at(root());
+    let mut runbooks = Runbooks::named(repository.runbooks().expect("a readable folder"));
     let name = runbook.name.value.clone();
     runbooks.insert(&name, Some(runbook));
     while let Some(called) = runbooks.missing() {
-        let text = std::fs::read_to_string(file(&called)).expect("a text file");
-        let source = SourceFile::new(format!("{called}.yaml"), text);
-        let runbook = decode_runbook(&source, &mut Diagnostics::new());
-        runbooks.insert(&called, runbook);
+        let path = repository.runbook_file(&called);
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        let source = SourceFile::new(repository.shown(&path), text);
+        runbooks.insert(&called, decode_runbook(&source, diags));
     }
     runbooks
 }
@@ -113,7 +112,7 @@ fn findings(
         Format::Runbook => {
             if let Some(runbook) = decode_runbook(&source, &mut diags) {
                 let name = runbook.name.value.clone();
-                let mut runbooks = with_called(runbook);
+                let mut runbooks = with_called(runbook, &mut diags);
                 runbooks.check(&name, environment, &catalog(), &mut diags);
             }
         }
