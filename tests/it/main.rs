@@ -11,6 +11,7 @@ mod bad_input;
 mod cli_ending;
 mod cli_exec;
 mod cli_gates;
+mod cli_language;
 mod cli_look;
 mod documents;
 mod end_to_end;
