@@ -10,10 +10,11 @@ use super::fixtures_nested::{expanded, rolled_back, success, tolerated, under_wa
 use super::text::width;
 use super::{
     Places, RunStatusView, RunView, Style, Timeline, ViewOptions, graph_dot, graph_mermaid,
-    graph_svg, graph_text, plan_text, report_markdown, status_json, status_text, summary,
+    graph_svg, graph_text, next_command, plan_text, report_markdown, status_json, status_text,
+    summary,
 };
 use crate::base::{Digest, StepId};
-use crate::event::{EventKind, Progress};
+use crate::event::{EventKind, Outcome, Progress, RollbackCause, RollbackResult};
 use crate::model::MaxFailures;
 use crate::plan::{Plan, PlanForEach};
 
@@ -267,4 +268,23 @@ fn a_part_whose_time_is_up_says_so() {
         log.contains("its time is up; what runs of it is being ended"),
         "{log}"
     );
+}
+
+#[test]
+fn the_next_command_names_the_step_that_printed_why() {
+    let plan = upgrade_plan();
+    let mut story = under_way();
+    story
+        .started("deploy", 1)
+        .started("deploy/put", 1)
+        .failed("deploy/put", 1, 4_000)
+        .failed("deploy", 1, 1)
+        .rollback(
+            RollbackCause::StepFailed { step: id("deploy") },
+            &["restart[db]"],
+        )
+        .finished(Outcome::RolledBack, RollbackResult::Complete);
+    let timeline = Timeline::of(&plan, &story.events);
+    let next = next_command(&timeline, "upgrade", "local", "01KA").expect("a command");
+    assert_eq!(next.command, "runbook logs 01KA deploy/put");
 }
