@@ -1,11 +1,15 @@
 //! Floor 2: a checked, resolved DAG with a digest.
 
+mod block;
 mod build;
 mod expr;
+mod for_each;
 mod inputs;
 mod lookup;
 mod params;
 mod scope;
+mod secrets;
+mod steps;
 mod stored;
 mod types;
 
