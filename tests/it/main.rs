@@ -16,6 +16,7 @@ mod cli_look;
 mod documents;
 mod end_to_end;
 mod lsp;
+mod previews;
 mod schemas;
 mod support;
 mod surface;
