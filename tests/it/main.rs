@@ -15,6 +15,7 @@ mod cli_look;
 mod documents;
 mod end_to_end;
 mod lsp;
+mod schema_corpus;
 mod schemas;
 mod support;
 mod surface;
