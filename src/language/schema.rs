@@ -351,6 +351,10 @@ fn inputs(catalog: &ActionCatalog) -> Value {
             with.insert("description".to_owned(), json!(words));
         }
         let mut then = json!({ "properties": { "with": with } });
+        if action.input.pointer("/properties/environment").is_none() {
+            // It starts no program that could get variables.
+            then["properties"]["environment"] = json!({ "maxProperties": 0 });
+        }
         let required = action.input.get("required").and_then(Value::as_array);
         if required.is_some_and(|keys| !keys.is_empty()) {
             then["required"] = json!(["with"]);

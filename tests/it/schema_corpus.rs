@@ -41,6 +41,8 @@ const CANNOT_KNOW: &[(&str, &str, &str)] = &[
     ("RB0214", "", "the types of what is compared"),
     ("RB0301", "", "which ids steps have"),
     ("RB0302", "", "which id a step has itself"),
+    ("RB0314", "", "what repeating an action would do"),
+    ("RB0318", "", "which secrets there are"),
     ("RB0402", "", "which services the environment has"),
     ("RB0403", "", "which connections the environment has"),
     ("RB0409", "", "which people and roles the policy has"),
@@ -217,6 +219,13 @@ impl Judge {
 
     /// The objects inside a value.
     fn inside(&mut self, at: &At<'_>, place: Place, depth: usize) {
+        let alternatives = place.alternatives();
+        if alternatives.len() > 1 {
+            for place in alternatives {
+                self.inside(at, place, depth);
+            }
+            return;
+        }
         match place.form() {
             Form::Object => {
                 for base in bases(place) {
