@@ -174,27 +174,27 @@ impl<'a> Checker<'a> {
             )
             .help("write `secrets.NAME`"));
         };
-        if let Some(environment) = self.environment {
-            if !environment.secrets.contains_key(name) {
-                let known = environment.secrets.keys().map(String::as_str);
-                let finding = Diagnostic::error(
-                    codes::UNKNOWN_SECRET,
-                    format!(
-                        "the environment `{}` has no secret `{name}`",
-                        environment.name.value
-                    ),
-                );
-                return Err(match did_you_mean(name, known) {
-                    Some(near) => finding.help(format!("did you mean `secrets.{near}`?")),
-                    None if self.runbook.params.contains_key(name) => {
-                        finding.help(format!("did you mean `params.{name}`?"))
-                    }
-                    None => finding.help(format!(
-                        "add it under `secrets:` in {}",
-                        environment.source.path
-                    )),
-                });
-            }
+        if let Some(environment) = self.environment
+            && !environment.secrets.contains_key(name)
+        {
+            let known = environment.secrets.keys().map(String::as_str);
+            let finding = Diagnostic::error(
+                codes::UNKNOWN_SECRET,
+                format!(
+                    "the environment `{}` has no secret `{name}`",
+                    environment.name.value
+                ),
+            );
+            return Err(match did_you_mean(name, known) {
+                Some(near) => finding.help(format!("did you mean `secrets.{near}`?")),
+                None if self.runbook.params.contains_key(name) => {
+                    finding.help(format!("did you mean `params.{name}`?"))
+                }
+                None => finding.help(format!(
+                    "add it under `secrets:` in {}",
+                    environment.source.path
+                )),
+            });
         }
         self.used_secrets.insert(name.clone());
         inside(&Ty::Secret, &reference.path, 2)
