@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::reference::{Place, StepReference, User};
 use super::texts::Texts;
-use super::{action, approval, graph, param, polling};
-use crate::base::{Diagnostics, Severity, SourceFile, Span};
+use super::{action, approval, graph, param, polling, rules};
+use crate::base::{Diagnostics, SourceFile, Span};
 use crate::model::{ActionCatalog, Environment, Rollback, Runbook, Step, Ty};
 
 /// A runbook that kept every rule: the only thing a plan can be made of.
@@ -59,6 +59,7 @@ pub fn check(
         used_params: HashSet::new(),
         step_references: Vec::new(),
         written_as_text: HashSet::new(),
+        constants: HashMap::new(),
     };
     checker.collect_ids();
     param::check_declarations(&runbook, environment, diags);
@@ -76,16 +77,10 @@ pub fn check(
     if let Some(dag) = &needs {
         graph::check_order(&runbook, dag, &checker.step_references, diags);
         graph::check_gates(&runbook, dag, diags);
+        rules::check(&mut checker, dag, diags);
     }
     let (texts, written_as_text) = (checker.texts, checker.written_as_text);
-    let broken = diags.iter().any(|finding| {
-        finding.severity == Severity::Error
-            && finding
-                .labels
-                .iter()
-                .any(|label| Arc::ptr_eq(&label.source, &runbook.source))
-    });
-    if broken {
+    if rules::broken(&runbook, diags) {
         return None;
     }
     let dag = needs.unwrap_or_default();
@@ -116,6 +111,8 @@ pub(super) struct Checker<'a> {
     pub(super) used_params: HashSet<&'a str>,
     pub(super) step_references: Vec<StepReference>,
     pub(super) written_as_text: HashSet<Span>,
+    /// What the conditions give that give the same in every run, by their places.
+    pub(super) constants: HashMap<Span, bool>,
 }
 
 impl<'a> Checker<'a> {

@@ -2,22 +2,36 @@
 //!
 //! One file per rule or family of rules; all findings are collected, none stops another.
 
+mod absent;
 mod action;
 mod approval;
 mod checker;
 pub mod codes;
 mod condition;
+mod constant;
 mod environment;
+mod finally;
 mod graph;
 mod input;
+mod no_return;
+mod objective;
 mod param;
 mod policy;
 mod polling;
+mod redundant;
 mod reference;
+mod repeat;
+mod review;
+mod rules;
 mod schema;
+mod shadow;
 mod shell;
 mod template;
 mod texts;
+mod timing;
+mod undo;
+mod unreachable;
+mod uses;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -28,6 +42,7 @@ pub use checker::{CheckedRunbook, check};
 pub use codes::{CODES, explain};
 pub use environment::check_environment;
 pub use policy::check_policy;
+pub use review::{REVIEW_DAYS, check_review};
 
 pub(crate) use environment::{unknown_connection, unknown_service};
 pub(crate) use input::{InputCheck, Subject, TextIs};

@@ -65,7 +65,7 @@ steps:
       run: |
         set -eu
         ls {{ sh params.files }}
-        echo {{#each params.files as |f|}}{{ f }}{{/each}} {{ steps.restart.outputs.process }}
+        echo {{#each params.files as |f|}}{{ f }}{{/each}} {{ default steps.restart.outputs.process 0 }}
 finally:
   - { id: tell, uses: notify, with: { channel: ops, message: "{{ run.outcome }} {{ steps.healthy.attempts }}" } }
 outputs:
@@ -231,7 +231,7 @@ fn types_of_references() {
 fn references() {
     let in_message = |text: &str| {
         format!(
-            "params: {{ service: {{ type: service, default: api }} }}\nsteps:\n  - {{ id: first, uses: service.restart, with: {{ service: \"{{{{ params.service }}}}\" }} }}\n  - {{ id: second, uses: notify, with: {{ message: \"{text}\" }} }}\n  - {{ id: third, uses: wait, with: {{ for: 1s }} }}\nfinally:\n  - {{ id: last, uses: wait, with: {{ for: 1s }} }}"
+            "on_failure: stop\nparams: {{ service: {{ type: service, default: api }} }}\nsteps:\n  - {{ id: first, uses: service.restart, with: {{ service: \"{{{{ params.service }}}}\" }} }}\n  - {{ id: second, uses: notify, with: {{ message: \"{text}\" }} }}\n  - {{ id: third, uses: wait, with: {{ for: 1s }} }}\nfinally:\n  - {{ id: last, uses: wait, with: {{ for: 1s }} }}"
         )
     };
     for (text, code, place, words) in [
@@ -357,7 +357,7 @@ fn references() {
 fn declared_outputs_of_a_script() {
     let uses = |outputs: &str, name: &str| {
         format!(
-            "steps:\n  - {{ id: a, uses: shell, with: {{ run: date{outputs} }} }}\n  - {{ id: b, uses: notify, with: {{ message: \"{{{{ steps.a.outputs.values.{name} }}}}\" }} }}"
+            "on_failure: stop\nsteps:\n  - {{ id: a, uses: shell, with: {{ run: date{outputs} }} }}\n  - {{ id: b, uses: notify, with: {{ message: \"{{{{ steps.a.outputs.values.{name} }}}}\" }} }}"
         )
     };
     table(&[
@@ -467,7 +467,7 @@ fn conditions() {
         table(&[(&when(text), code, place, words)]);
     }
     clean(&when(
-        "steps.first.outputs.latency < duration('2s') && ['a'].exists(x, x == params.s)",
+        "has(steps.first.outputs) && steps.first.outputs.latency < duration('2s') && ['a'].exists(x, x == params.s)",
     ));
     table(&[
         (
