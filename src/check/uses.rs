@@ -179,12 +179,16 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a condition looks at a step's status, or whether an output is there, before it uses one.
+/// Whether a condition looks at a step's status, or whether it has outputs, before it uses one.
+/// `has` of anything deeper fails when there are no outputs at all.
 pub(super) fn asks_about(condition: &str, step: &str) -> bool {
     let dense: String = condition.chars().filter(|c| !c.is_whitespace()).collect();
-    [format!("has(steps.{step}."), format!("steps.{step}.status")]
-        .iter()
-        .any(|sign| dense.contains(sign.as_str()))
+    [
+        format!("has(steps.{step}.outputs)"),
+        format!("steps.{step}.status"),
+    ]
+    .iter()
+    .any(|sign| dense.contains(sign.as_str()))
 }
 
 /// What stands between the start of an expression and a reference in it.

@@ -3,7 +3,9 @@
 //!
 //! A file says by its format line what it is; without one it is a runbook. Lines that begin with
 //! `#!` say more: `#! today: DAY` (reviews are checked), `#! plan` and `#! param: NAME=VALUE` (a plan
-//! is made with these values), `#! fill: N` (the word FILL stands for N letters). Beside the files,
+//! is made with these values), `#! fill: N` (the word FILL stands for N letters),
+//! `#! as: runbook` (it is read as one whatever it says), `#! also: CODE` (a bad file gives this
+//! code as well). Beside the files,
 //! `environment.yaml` takes the place of the common one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,8 @@ struct Directives {
     today: Option<chrono::NaiveDate>,
     params: Option<BTreeMap<String, Given>>,
     fill: Option<usize>,
+    is_runbook: bool,
+    also: BTreeSet<String>,
 }
 
 impl Directives {
@@ -43,6 +47,8 @@ impl Directives {
             match key {
                 "today" => found.today = Some(value.parse().expect("a day")),
                 "fill" => found.fill = Some(value.parse().expect("a number")),
+                "as" => found.is_runbook = value == "runbook",
+                "also" => drop(found.also.insert(value.to_owned())),
                 "plan" => drop(found.params.get_or_insert_default()),
                 "param" => {
                     let (name, text) = value.split_once('=').expect("NAME=VALUE");
@@ -76,7 +82,20 @@ impl Fixtures {
         environment
     }
 
+    /// What a file gives, without the code that it says it gives as well.
     fn findings(&self, path: &Path) -> Vec<Diagnostic> {
+        let told = std::fs::read(path).expect("a fixture");
+        let also = Directives::of(&String::from_utf8_lossy(&told)).also;
+        let mut found = self.all_findings(path);
+        for code in &also {
+            let all = found.len();
+            found.retain(|finding| finding.code.0 != code);
+            assert!(all > found.len(), "{} gives no {code}", path.display());
+        }
+        found
+    }
+
+    fn all_findings(&self, path: &Path) -> Vec<Diagnostic> {
         let mut bytes = std::fs::read(path).expect("a fixture");
         let told = String::from_utf8_lossy(&bytes).into_owned();
         let directives = Directives::of(&told);
@@ -84,7 +103,9 @@ impl Fixtures {
             bytes = told.replace("FILL", &"x".repeat(count)).into_bytes();
         }
         let first = told.lines().find(|line| !line.starts_with('#'));
-        let kind = first.and_then(|line| line.split(':').next());
+        let kind = first
+            .and_then(|line| line.split(':').next())
+            .filter(|_| !directives.is_runbook);
         let shown = match kind {
             Some("environment") => "environments/local.yaml",
             Some("policy") => "policy.yaml",
