@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::checker::StepAt;
+use super::checker::Part;
 use super::codes;
 use super::rules::Whole;
 use super::uses::{Use, asks_about};
@@ -18,9 +18,9 @@ struct Missing {
 }
 
 pub(super) fn check(whole: &Whole<'_>, diags: &mut Diagnostics) {
-    let mut told: HashSet<(bool, usize, usize)> = HashSet::new();
+    let mut told: HashSet<(u8, usize, usize)> = HashSet::new();
     for used in &whole.uses {
-        let key = (used.by.finally, used.by.index, used.of);
+        let key = (used.by.part as u8, used.by.index, used.of);
         if used.guarded || told.contains(&key) {
             continue;
         }
@@ -52,7 +52,7 @@ fn help(by: &Step, used: &Use, id: &str) -> String {
             used.text
         )
     };
-    if used.by.finally || by.when.is_some() {
+    if is_finally(used) || by.when.is_some() {
         fallback
     } else {
         format!(
@@ -74,7 +74,7 @@ fn missing(whole: &Whole<'_>, used: &Use) -> Option<Missing> {
     }
     let id = &of.id.value;
     if let Some(place) = skipped_by(of)
-        && !(shares_condition(of, by) && !used.by.finally)
+        && !(shares_condition(of, by) && !is_finally(used))
     {
         return Some(Missing {
             code: codes::MAY_BE_SKIPPED,
@@ -93,12 +93,17 @@ fn missing(whole: &Whole<'_>, used: &Use) -> Option<Missing> {
             label: "its failure is tolerated",
         });
     }
-    used.by.finally.then(|| Missing {
+    is_finally(used).then(|| Missing {
         code: codes::MAY_NOT_HAVE_RUN,
         why: format!("the run ends before `{id}` has succeeded"),
         place: of.id.span,
         label: "this step may not have run",
     })
+}
+
+/// Whether it is used when the run has ended, however that was.
+fn is_finally(used: &Use) -> bool {
+    used.by.part == Part::Finally
 }
 
 /// What lets a step be skipped as a whole; the conditions of a loop's instances do not.
@@ -154,9 +159,8 @@ fn parts(condition: &str) -> Vec<String> {
 
 /// Whether a step's need of outputs can never be met, because the other step never runs.
 pub(super) fn never_has_value(whole: &Whole<'_>, used: &Use) -> bool {
-    let StepAt { finally, .. } = used.by;
     let of = &whole.runbook.steps[used.of];
-    !finally && !used.guarded && whole.always(of.when.as_ref()) == Some(false)
+    used.by.part == Part::Steps && !used.guarded && whole.always(of.when.as_ref()) == Some(false)
 }
 
 #[cfg(test)]

@@ -68,11 +68,7 @@ pub(super) fn check(checker: &mut Checker<'_>, dag: &Dag, diags: &mut Diagnostic
 
 impl<'a> Whole<'a> {
     pub(super) fn step(&self, at: StepAt) -> &'a Step {
-        if at.finally {
-            &self.runbook.finally[at.index]
-        } else {
-            &self.runbook.steps[at.index]
-        }
+        &at.part.steps(self.runbook)[at.index]
     }
 
     /// What repeating the step would do; nothing for an action that is not known, such as a

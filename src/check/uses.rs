@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::checker::StepAt;
+use super::checker::{Part, StepAt};
 use super::texts::{TextAt, Texts};
 use crate::base::{Span, Spanned};
 use crate::language::Reference;
@@ -28,13 +28,13 @@ pub(super) struct Use {
 /// Every use of an output of one of `steps` by another step.
 pub(super) fn uses(runbook: &Runbook, ids: &HashMap<&str, StepAt>, texts: &mut Texts) -> Vec<Use> {
     let mut found = Vec::new();
-    for (finally, list) in [(false, &runbook.steps), (true, &runbook.finally)] {
-        for (index, step) in list.iter().enumerate() {
+    for part in Part::ALL {
+        for (index, step) in part.steps(runbook).iter().enumerate() {
             let mut walk = Walk {
                 runbook,
                 ids,
                 texts,
-                by: StepAt { finally, index },
+                by: StepAt { part, index },
                 found: &mut found,
             };
             walk.step(step);
@@ -166,7 +166,7 @@ impl Walk<'_> {
         let Some(to) = self.ids.get(id.as_str()) else {
             return;
         };
-        if !to.finally && *to != self.by {
+        if to.part == Part::Steps && *to != self.by {
             self.found.push(Use {
                 by: self.by,
                 of: to.index,

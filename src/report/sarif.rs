@@ -15,7 +15,7 @@ const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
 /// Name of the folder that relative paths count from: the root of the repository (§3.14.14).
-const ROOT: &str = "SRCROOT";
+const ROOT: &str = "%SRCROOT%";
 
 /// All findings as one SARIF log with one run; `version` is that of this program.
 ///
@@ -122,7 +122,7 @@ impl Places {
             .0
             .entry(Arc::as_ptr(&label.source))
             .or_insert_with(|| LineIndex::new(text));
-        let mut place = |offset: usize| {
+        let place = |offset: usize| {
             let offset = floor_boundary(text, offset);
             let (line, _) = index.position(text, offset);
             let start = text[..offset].rfind('\n').map_or(0, |i| i + 1);
@@ -173,7 +173,9 @@ mod tests {
     #[test]
     fn keeps_the_schema_of_the_standard() {
         let text = include_str!("../../tests/fixtures/sarif/sarif-schema-2.1.0.json");
-        let schema: Value = serde_json::from_str(text).expect("JSON");
+        // As published, this pattern closes a bracket that it did not open.
+        let text = text.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}$");
+        let schema: Value = serde_json::from_str(&text).expect("JSON");
         let schema = jsonschema::validator_for(&schema).expect("a schema");
         // `😀` is two code units and one character.
         let one = SourceFile::new("runbooks/a b.yaml", "runbook: v1\n'😀': x # é\nsteps: []\n");

@@ -6,13 +6,13 @@
 //! is made with these values), `#! fill: N` (the word FILL stands for N letters),
 //! `#! as: runbook` (it is read as one whatever it says), `#! also: CODE` (a bad file gives this
 //! code as well). Beside the files,
-//! `environment.yaml` takes the place of the common one.
+//! `environment.yaml` takes the place of the common one, and other files are runbooks that these run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile};
-use runbook::check::{self, check, check_environment, check_policy, check_review};
+use runbook::check::{self, Runbooks, check_environment, check_policy, check_review};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
     self, Limits, decode_environment, decode_policy, decode_runbook, source_from_bytes,
@@ -146,7 +146,17 @@ impl Fixtures {
         if let Some(today) = directives.today {
             check_review(&runbook, today, diags);
         }
-        let checked = check(runbook, Some(&environment), &self.catalog, diags);
+        let mut runbooks = Runbooks::named(["sample".to_owned()]);
+        runbooks.insert("sample", Some(runbook));
+        for beside in yaml_files(code_of(path)) {
+            let name = stem(&beside);
+            if name != "environment" && !name.starts_with("good") && !name.starts_with("bad") {
+                let text = std::fs::read_to_string(&beside).expect("a runbook");
+                let source = SourceFile::new(format!("runbooks/{name}.yaml"), text);
+                runbooks.insert(name, decode_runbook(&source, diags));
+            }
+        }
+        let checked = runbooks.check("sample", Some(&environment), &self.catalog, diags);
         if let (Some(checked), Some(params)) = (checked, directives.params) {
             build(&checked, &environment, &params, &self.catalog, diags);
         }
@@ -162,6 +172,10 @@ fn yaml_files(code: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+fn code_of(path: &Path) -> &str {
+    stem(path.parent().expect("a folder"))
 }
 
 fn stem(path: &Path) -> &str {

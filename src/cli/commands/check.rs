@@ -33,8 +33,10 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     } else {
         args.runbooks.clone()
     };
+    let mut loaded = workspace.runbooks()?;
     for name in &runbooks {
-        if let Some(checked) = workspace.checked(name, environment.as_ref(), &mut diags)? {
+        let checked = workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
+        if let Some(checked) = checked {
             check_review(checked.runbook(), today, &mut diags);
         }
         files += 1;
