@@ -4,7 +4,7 @@ use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, clip, count, human, one_line, pad, value_text, width};
 use crate::base::{Digest, HumanDuration, Value};
 use crate::model::{Backoff, Effect, OnCancel, OnFailure, Risk, RunbookSeverity, StepOnFailure};
-use crate::plan::{Expr, Plan, PlanAction, PlanRetry, PlanRollback, PlanStep};
+use crate::plan::{Expr, Plan, PlanAction, PlanRetry, PlanRollback, PlanStep, PointOfNoReturn};
 
 /// The action of a gate; the engine itself performs it.
 pub(crate) const APPROVAL: &str = "approval";
@@ -17,6 +17,7 @@ pub fn plan_text(plan: &Plan, digest: &Digest, style: Style) -> String {
         OnFailure::Stop => StepOnFailure::Stop,
     };
     let page = Page {
+        plan,
         style,
         on_failure,
         ids: id_column(plan),
@@ -105,6 +106,14 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
         fact("objectives", objectives.join(", "), Paint::Plain);
     }
     fact("on failure", on_failure_text(plan), Paint::Plain);
+    let crossings = plan.points_of_no_return();
+    if !crossings.is_empty() {
+        fact(
+            "no return",
+            format!("after {}", PointOfNoReturn::list(&crossings)),
+            Paint::Care,
+        );
+    }
     fact("digest", format!("sha256:{}", digest.short()), Paint::Plain);
     format!(
         "{name}{title}\n{}{}",
@@ -188,13 +197,14 @@ fn outputs(plan: &Plan, style: Style) -> String {
 }
 
 /// What all steps of a page share.
-struct Page {
+struct Page<'a> {
+    plan: &'a Plan,
     style: Style,
     on_failure: StepOnFailure,
     ids: usize,
 }
 
-impl Page {
+impl Page<'_> {
     fn steps(&self, steps: &[PlanStep], first: usize) -> String {
         let mut out = String::new();
         for (i, step) in steps.iter().enumerate() {
@@ -260,7 +270,16 @@ impl Page {
         for (name, expr) in &step.outputs {
             out.push_str(&assignment(&format!("output {name}"), expr, 9, style));
         }
-        if !gate {
+        if gate {
+            let crossings = self.plan.crossed_after(&step.id);
+            if !crossings.is_empty() {
+                let text = format!(
+                    "{}, which cannot be undone",
+                    PointOfNoReturn::list(&crossings)
+                );
+                out.push_str(&self.detail("lets through", &text, Paint::Care));
+            }
+        } else {
             out.push_str(&self.undo(step));
         }
         out

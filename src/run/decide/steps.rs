@@ -169,10 +169,12 @@ impl Decider<'_> {
     fn open_gate(&mut self, step: &PlanStep) {
         match eval::render(self.state, &step.action.with, None) {
             Ok(inputs) => {
-                let message = inputs.get("message").and_then(Value::as_str);
+                let asked = inputs.get("message").and_then(Value::as_str);
+                let asked = asked.unwrap_or_default();
+                let message = self.state.plan().gate_message(&step.id, asked);
                 self.record(EventKind::GateOpened {
                     step: step.id.clone(),
-                    message: message.unwrap_or_default().to_owned(),
+                    message,
                     expires_at: step.timeout.map(|t| self.now.plus(t.0)),
                 });
             }
