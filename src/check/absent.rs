@@ -74,7 +74,7 @@ fn missing(whole: &Whole<'_>, used: &Use) -> Option<Missing> {
     }
     let id = &of.id.value;
     if let Some(place) = skipped_by(of)
-        && !(shares_condition(of, by) && !is_finally(used))
+        && (is_finally(used) || !shares_condition(of, by))
     {
         return Some(Missing {
             code: codes::MAY_BE_SKIPPED,
