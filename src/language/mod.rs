@@ -4,6 +4,7 @@ mod cel_syntax;
 mod cel_value;
 pub mod codes;
 mod condition;
+mod constant;
 #[cfg(test)]
 mod corpus;
 mod decode;
