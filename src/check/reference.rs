@@ -203,6 +203,13 @@ impl<'a> Checker<'a> {
     /// `item` and `index`.
     fn of_loop(&self, reference: &Reference, user: User) -> Result<Ty, Diagnostic> {
         let root = reference.root();
+        if user.place == Place::List {
+            return Err(Diagnostic::error(
+                codes::NOT_HERE,
+                format!("`{root}` has no value in `for_each` itself"),
+            )
+            .help("it is an item of the list that stands here"));
+        }
         let Some(scope) = self.item.as_ref().filter(|_| user.step.is_some()) else {
             return Err(Diagnostic::error(
                 codes::NOT_HERE,
@@ -213,13 +220,6 @@ impl<'a> Checker<'a> {
                 None => "a loop's outputs are a list: `steps.ID.outputs`",
             }));
         };
-        if user.place == Place::List {
-            return Err(Diagnostic::error(
-                codes::NOT_HERE,
-                format!("`{root}` has no value in `for_each` itself"),
-            )
-            .help("it is an item of the list that stands here"));
-        }
         match root {
             "item" => inside(&scope.item, &reference.path, 1),
             _ => inside(&Ty::Int, &reference.path, 1),
