@@ -36,8 +36,9 @@ impl Checker<'_> {
             }
         };
         let mut types = Vec::new();
+        let places = at.places();
         for reference in condition.references() {
-            let span = at.place(Some(&reference.range));
+            let span = places.of(&reference.range);
             types.push(self.resolve(reference, user, span, diags));
         }
         self.check_types(&condition, &types, at, diags);

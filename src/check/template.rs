@@ -96,8 +96,9 @@ impl<'a> Checker<'a> {
             }
         };
         let mut types = Vec::new();
+        let places = at.places();
         for reference in template.references() {
-            let span = at.place(Some(&reference.range));
+            let span = places.of(&reference.range);
             types.push(self.resolve(reference, user, span, diags));
         }
         if escape_of(site.schema) == Escape::Shell {
