@@ -1,6 +1,6 @@
 //! What may stand where in a file, for editors: the table of keys, seen from outside.
 
-use super::cel_syntax::FUNCTIONS;
+use super::cel_function::FUNCTIONS;
 use super::decode::{
     ENVIRONMENT, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES, failure_names,
 };
@@ -173,7 +173,7 @@ pub fn template_helpers() -> &'static [&'static str] {
 
 /// The functions that conditions may call.
 pub fn condition_functions() -> &'static [&'static str] {
-    &FUNCTIONS
+    FUNCTIONS
 }
 
 #[cfg(test)]

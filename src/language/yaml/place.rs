@@ -196,6 +196,9 @@ impl<'a> Reader<'a> {
     fn flow(&mut self, quote: Quote) -> Option<()> {
         while self.done < self.text.len() {
             let rest = &self.file[self.at..];
+            if rest.is_empty() {
+                return None;
+            }
             let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
             if let Some(breaks) = line_break(&rest[blank..]) {
                 self.fold(blank + breaks)?;
@@ -450,6 +453,8 @@ mod tests {
             ("a: \"\\t{{ x }}\"", "1:7 {{ x }}"),
             ("a: 'it''s {{ x }}'", "1:11 {{ x }}"),
             ("a: one\n  two\n\n  {{ x }}", "4:3 {{ x }}"),
+            ("a: |2\n    {{ x }}", "2:5 {{ x }}"),
+            ("a: >\n  one {{ x }}", "2:7 {{ x }}"),
         ] {
             assert_eq!(underlined(file), place, "{file:?}");
         }
