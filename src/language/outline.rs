@@ -103,7 +103,7 @@ impl Place {
     pub fn form(self) -> Form {
         match self.0 {
             Shape::Object(_) => Form::Object,
-            Shape::List(_) | Shape::NonEmptyList(_) => Form::List,
+            Shape::List(_) | Shape::NonEmptyList(_) | Shape::Items => Form::List,
             Shape::MapOf(..) => Form::Map,
             Shape::Format => Form::Words(vec!["v1"]),
             Shape::OneOf(words) => Form::Words(words.to_vec()),
@@ -111,11 +111,14 @@ impl Place {
             Shape::Type => Form::Words(TYPES.to_vec()),
             Shape::Bool => Form::Words(vec!["true", "false"]),
             Shape::Condition => Form::Condition,
-            Shape::Uses => Form::Uses,
+            Shape::Uses | Shape::Action => Form::Uses,
             Shape::With => Form::With,
             Shape::Any => Form::Any,
             Shape::Text => Form::Scalar("text"),
-            Shape::Identifier | Shape::Name => Form::Scalar("name"),
+            Shape::Identifier | Shape::Name | Shape::Variable => Form::Scalar("name"),
+            Shape::Source => Form::Scalar("source of a secret"),
+            Shape::Tolerance => Form::Scalar("number or share"),
+            Shape::Either(first, _) => Self(first).form(),
             Shape::Duration => Form::Scalar("duration"),
             Shape::Date => Form::Scalar("date"),
             Shape::Int(..) => Form::Scalar("whole number"),
@@ -150,7 +153,7 @@ impl Place {
     /// The place below a key of an object, a name of a map, or an item of a list.
     pub fn child(self, name: &str) -> Option<Self> {
         match self.0 {
-            Shape::Object(_) => self.key(name).map(|key| key.place),
+            Shape::Object(_) | Shape::Either(..) => self.key(name).map(|key| key.place),
             Shape::List(item) | Shape::NonEmptyList(item) | Shape::MapOf(_, item) => {
                 Some(Self(item))
             }
@@ -161,6 +164,8 @@ impl Place {
     fn spec(self) -> Option<&'static ObjectSpec> {
         match self.0 {
             Shape::Object(spec) => Some(spec),
+            // Only one of the two forms has keys.
+            Shape::Either(first, second) => Self(first).spec().or_else(|| Self(second).spec()),
             _ => None,
         }
     }
