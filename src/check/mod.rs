@@ -11,6 +11,7 @@ mod environment;
 mod for_each;
 mod graph;
 mod input;
+mod item;
 mod param;
 mod policy;
 mod polling;

@@ -16,15 +16,21 @@ pub(super) fn check(template: &Template, at: TextAt<'_>, diags: &mut Diagnostics
             .help("write {{ ... }} with two braces, which quotes the value as one word"),
         );
     }
-    for reference in template.references() {
+    let references = template.references().iter().map(|r| &r.range);
+    let items = template.items().iter().map(|item| &item.range);
+    let mut places: Vec<_> = references.chain(items).collect();
+    places.sort_by_key(|range| range.start);
+    places.dedup();
+    for range in places {
         if template
             .raw_places()
             .iter()
-            .any(|raw| raw.contains(&reference.range.start))
+            .any(|raw| raw.contains(&range.start))
         {
             continue;
         }
-        if let Some(inside) = quoting_at(at.text, reference.range.start) {
+        let reference = at.text.get(range.clone()).unwrap_or_default();
+        if let Some(inside) = quoting_at(at.text, range.start) {
             diags.push(
                 Diagnostic::error(
                     codes::QUOTED_IN_SHELL,
@@ -32,11 +38,7 @@ pub(super) fn check(template: &Template, at: TextAt<'_>, diags: &mut Diagnostics
                         "`{reference}` stands inside {inside}, where it would not be quoted safely"
                     ),
                 )
-                .at(
-                    at.source,
-                    at.place(Some(&reference.range)),
-                    format!("inside {inside}"),
-                )
+                .at(at.source, at.place(Some(range)), format!("inside {inside}"))
                 .help(
                     "values are quoted for you: take the expression out of the quotes, \
                      e.g. \"before \"{{ ... }}\" after\"",

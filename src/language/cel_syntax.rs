@@ -326,7 +326,7 @@ fn misused(function: &Function, call: &CallExpr) -> Option<String> {
     if (least..=most).contains(&given) {
         return None;
     }
-    let dotted = usize::from(function.style == Style::Method);
+    let dotted = usize::from(call.target.is_some());
     let wanted = |count: usize| match count - dotted {
         0 => "nothing".to_owned(),
         1 => "one value".to_owned(),

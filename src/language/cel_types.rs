@@ -337,7 +337,15 @@ impl Typing<'_> {
         }
         let own = self.source.offset_for(tree.id).map(|(start, last)| {
             let end = last as usize + 1;
-            start as usize..end
+            // The place of a selection is its dot.
+            let field = match &tree.expr {
+                Expr::Select(select) => self.text.get(end..).and_then(|rest| {
+                    let name = rest.trim_start().strip_prefix(select.field.as_str())?;
+                    Some(rest.len() - name.len())
+                }),
+                _ => None,
+            };
+            start as usize..end + field.unwrap_or(0)
         });
         let mut parts: Vec<&IdedExpr> = Vec::new();
         match &tree.expr {

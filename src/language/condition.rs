@@ -217,7 +217,7 @@ mod tests {
             ("outputs.name > 5", "no matching overload"),
             (
                 "outputs.latency < duration(outputs.name)",
-                "is not a duration",
+                "no unit of time",
             ),
             ("outputs.name.matches(outputs.tags[0] + \"(\")", "unclosed"),
         ] {
@@ -477,9 +477,9 @@ mod tests {
                 "z-a",
             ),
             (
-                "outputs.a.matches('a\\\\(x**')",
-                "repetition",
-                "'a\\\\(x**'",
+                "outputs.a.matches('a\\\\(b[')",
+                "unclosed character class",
+                "'a\\\\(b['",
             ),
             (
                 "outputs.a.matches(\"x\", \"y\")",

@@ -4,7 +4,7 @@ use super::cel_function::FUNCTIONS;
 use super::decode::{
     ENVIRONMENT, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES, failure_names,
 };
-use super::render::HELPERS;
+use super::helper::HELPERS;
 
 /// The kinds of files of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -173,7 +173,7 @@ impl Place {
 
 /// The helpers that templates may call.
 pub fn template_helpers() -> &'static [&'static str] {
-    &HELPERS
+    HELPERS
 }
 
 /// The functions that conditions may call.
