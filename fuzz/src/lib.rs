@@ -115,7 +115,11 @@ pub fn template(data: &[u8]) {
         if let Err(error) = &first {
             error_inside(text, error);
         }
-        assert_eq!(first, template.render(&scope(), escape), "not the same twice");
+        assert_eq!(
+            first,
+            template.render(&scope(), escape),
+            "not the same twice"
+        );
     }
 }
 
@@ -153,7 +157,10 @@ pub fn check(data: &[u8]) {
     let given: BTreeMap<String, Given> = BTreeMap::new();
     let mut diags = Diagnostics::new();
     let plan = plan::build(&checked, &LOCAL, &given, &CATALOG, &mut diags);
-    assert!(plan.is_some() || diags.has_errors(), "no plan and no reason");
+    assert!(
+        plan.is_some() || diags.has_errors(),
+        "no plan and no reason"
+    );
     finish(diags);
     if let Some(plan) = plan {
         let stored = serde_json::to_string(&plan).unwrap_or_else(|error| panic!("{error}"));
@@ -216,6 +223,10 @@ fn scope() -> Scope {
         json!({"one": {"outputs": {"pid": 7, "at": "2026-11-23T03:00:00Z"}, "duration": "2s"}}),
         Ty::Any,
     );
-    scope.set("outputs", json!({"healthy": true, "latency": "1500ms", "tags": ["a"]}), Ty::Any);
+    scope.set(
+        "outputs",
+        json!({"healthy": true, "latency": "1500ms", "tags": ["a"]}),
+        Ty::Any,
+    );
     scope
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::escape::{kind_name, shell_words};
-use crate::base::{Value, canonical_json, format_duration, parse_duration, parse_size};
+use super::escape::{json_text, kind_name, shell_words};
+use super::secret_marker::has_marker;
+use crate::base::{Value, format_duration, parse_duration, parse_size};
 
 /// A helper that a template may call.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ pub(super) fn helper(name: &str) -> Option<&'static TemplateHelper> {
 }
 
 fn json(values: &[&Value]) -> Result<Value, String> {
-    Ok(Value::String(canonical_json(values[0])))
+    Ok(Value::String(json_text(values[0])))
 }
 
 fn sh(values: &[&Value]) -> Result<Value, String> {
@@ -176,8 +177,13 @@ fn share(of: u128, one: u128) -> Value {
     }
 }
 
+/// A text that may be read. What stands for a secret may not: its value is put in later.
 fn text_of<'v>(helper: &str, value: &'v Value) -> Result<&'v str, String> {
-    value.as_str().ok_or_else(|| wants(helper, "text", value))
+    match value.as_str() {
+        Some(text) if has_marker(text) => Err(format!("`{helper}` cannot look into a secret")),
+        Some(text) => Ok(text),
+        None => Err(wants(helper, "text", value)),
+    }
 }
 
 fn wants(helper: &str, wanted: &str, found: &Value) -> String {

@@ -14,6 +14,8 @@ mod cli_gates;
 mod cli_look;
 mod documents;
 mod end_to_end;
+mod fuzz_corpus;
+mod language_reference;
 mod lsp;
 mod schemas;
 mod support;
