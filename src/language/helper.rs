@@ -172,7 +172,7 @@ fn bytes(values: &[&Value]) -> Result<Value, String> {
 /// How many of one are in another: a whole number when it is one.
 fn share(of: u128, one: u128) -> Value {
     match u64::try_from(of / one) {
-        Ok(whole) if of % one == 0 => Value::from(whole),
+        Ok(whole) if of.is_multiple_of(one) => Value::from(whole),
         _ => Value::from(of as f64 / one as f64),
     }
 }

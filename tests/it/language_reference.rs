@@ -42,6 +42,14 @@ fn code(text: &str) -> String {
 
 /// What a value of a place is, in a few words.
 fn value_of(place: Place) -> String {
+    let value = form_of(place);
+    match place.what() {
+        Some(what) if place.form() != Form::Object => format!("{value}, or {what}"),
+        _ => value,
+    }
+}
+
+fn form_of(place: Place) -> String {
     match place.form() {
         Form::Object => place.what().unwrap_or("a map").to_owned(),
         Form::List => match place.child("0") {
@@ -223,6 +231,10 @@ fn fresh(text: &str) -> String {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no settings; this is how its maintainer asks it to write"
+)]
 fn the_reference_is_fresh() {
     let path = root().join(REFERENCE);
     let text = std::fs::read_to_string(&path).expect("the reference");
@@ -391,7 +403,7 @@ fn every_block_of_yaml_does_what_it_says() {
             judged += 1;
         }
     }
-    assert!(judged > 15, "only {judged} blocks");
+    assert!(judged >= 18, "only {judged} blocks");
 }
 
 #[test]
