@@ -8,6 +8,8 @@ mod dry_run;
 mod excerpt;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod fixtures_nested;
 mod graph;
 mod json;
 mod lines;
@@ -17,6 +19,7 @@ mod nested;
 mod next;
 mod outcome;
 mod plain;
+mod plan_steps;
 mod plan_text;
 #[cfg(test)]
 mod robustness;
@@ -25,6 +28,8 @@ mod style;
 mod summary;
 mod tables;
 mod terminal;
+#[cfg(test)]
+mod tests_nested;
 mod text;
 mod timeline;
 
