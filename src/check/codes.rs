@@ -34,6 +34,12 @@ codes! {
     UNLIKE_VALUES = "RB0214", "a comparison of unlike values";
     CONSTANT_CONDITION = "RB0215", "a condition that is always true or never";
     UNREACHABLE = "RB0216", "a step that can never run";
+    UNKNOWN_FUNCTION = "RB0220", "a function or helper that does not exist";
+    WRONG_ARGUMENTS = "RB0221", "a function or helper with the wrong values";
+    BAD_PATTERN = "RB0222", "a regular expression that cannot be read";
+    BAD_LITERAL = "RB0223", "a duration, time or size that cannot be read";
+    BAD_OPERANDS = "RB0224", "values that cannot be reckoned with each other";
+    NO_ITEMS = "RB0225", "a loop over something without items";
     UNKNOWN_NEED = "RB0301", "a step needs an unknown step";
     NEEDS_ITSELF = "RB0302", "a step needs itself";
     CYCLE = "RB0303", "steps need each other in a circle";

@@ -14,6 +14,7 @@ mod finally;
 mod for_each;
 mod graph;
 mod input;
+mod item;
 mod no_return;
 mod objective;
 mod param;

@@ -334,10 +334,10 @@ fn references() {
         ("x {{ run.idd }}", "RB0207", "run.idd", "did you mean `id`?"),
         ("x {{ item }}", "RB0210", "item", "for_each"),
         (
-            "x {{ upper params.service }}",
-            "RB0201",
-            "upper",
-            "no helper `upper`",
+            "x {{ uper params.service }}",
+            "RB0220",
+            "uper",
+            "no helper `uper`",
         ),
         (
             "docker {{.Names}}",
@@ -408,6 +408,53 @@ fn places_in_block_texts() {
 }
 
 #[test]
+fn parts_of_items() {
+    let message = |text: &str| {
+        format!(
+            "params: {{ list: {{ type: list, items: string, default: [a] }}, name: {{ type: string, default: a }} }}\nsteps:\n  - {{ id: first, uses: service.health, with: {{ service: api }} }}\n  - id: second\n    uses: notify\n    with: {{ message: {text:?} }}\n  - {{ id: third, uses: wait, with: {{ for: 1s }}, when: \"params.list == [params.name]\" }}\n"
+        )
+    };
+    for (text, code, place, words) in [
+        (
+            "{{#each params.name}}x{{/each}}",
+            "RB0225",
+            "params.name",
+            "lines",
+        ),
+        (
+            "{{#each params.list}}{{ this.size }}{{/each}}",
+            "RB0207",
+            "this.size",
+            "write `this`",
+        ),
+        (
+            "{{#each params.list as |l|}}{{ l.a }}{{/each}}",
+            "RB0207",
+            "l.a",
+            "type string",
+        ),
+        (
+            "{{#with steps.first.outputs}}{{ this.helthy }}{{/with}}",
+            "RB0207",
+            "this.helthy",
+            "did you mean `healthy`?",
+        ),
+        (
+            "{{ join params.list sep=1 }}",
+            "RB0221",
+            "join",
+            "join LIST",
+        ),
+        ("{{ json }}", "RB0203", "json", "begins with"),
+    ] {
+        table(&[(&message(text), code, place, words)]);
+    }
+    clean(&message(
+        "{{#each params.list}}{{ @index }}{{ this }}{{ ../params.name }}{{/each}}{{#with steps.first.outputs}}{{ healthy }}{{/with}}{{ default steps.first.outputs.latency \"none\" }}",
+    ));
+}
+
+#[test]
 fn conditions() {
     let when = |text: &str| {
         format!(
@@ -422,7 +469,7 @@ fn conditions() {
             "did you mean `healthy`?",
         ),
         ("params.force = true", "RB0202", "=", "not a condition"),
-        ("isReady(params.force)", "RB0202", "isReady", "no function"),
+        ("isReady(params.force)", "RB0220", "isReady", "no function"),
         ("params.n", "RB0211", "params.n", "a value of type int"),
         (
             "params.n && params.force",
@@ -454,7 +501,7 @@ fn conditions() {
             "params.force",
             "true or false is compared with a number",
         ),
-        ("size(params.s)", "RB0211", "size(params.s)", "a number"),
+        ("size(params.s)", "RB0211", "size(params.s)", "of type int"),
         ("params.force && frce", "RB0203", "frce", "begins with"),
         ("outputs.x == 1", "RB0210", "outputs.x", "name the step"),
         (

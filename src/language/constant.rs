@@ -128,8 +128,8 @@ fn evaluated(tree: &IdedExpr) -> Option<bool> {
         let part = Condition {
             tree: Arc::new(tree.clone()),
             references: Arc::from([]),
-            comparisons: Arc::from([]),
-            truths: Arc::from([]),
+            source: Arc::default(),
+            nodes: Arc::default(),
         };
         part.holds(&Scope::new()).ok()
     })?

@@ -16,6 +16,8 @@ mod cli_language;
 mod cli_look;
 mod documents;
 mod end_to_end;
+mod fuzz_corpus;
+mod language_reference;
 mod lsp;
 mod previews;
 mod schema_corpus;
