@@ -14,13 +14,18 @@ mod schema;
 mod scope;
 mod syntax;
 mod template;
+mod test_file;
 mod yaml;
 
 pub use cel_syntax::MAX_CONDITION_BYTES;
 pub use condition::{Comparison, Condition, Gives, Side};
-pub use decode::{decode_environment, decode_policy, decode_runbook};
+pub use decode::{decode_environment, decode_policy, decode_runbook, decode_test_file};
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
-pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
+pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text, test_schema};
 pub use scope::{ExprError, ROOTS, Reference, Scope};
 pub use template::{MAX_TEMPLATE_BYTES, Template, escape_for};
+pub use test_file::{
+    Scripts, StepList, TestCancel, TestCase, TestExpect, TestFile, TestOutcome, TestReply,
+    TestSweeps, TestVote,
+};
 pub use yaml::{Limits, parse_yaml, place_in_text, source_from_bytes};

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::json;
 
 use super::decode::{
-    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,
-    failure_names,
+    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TEST,
+    TYPES, failure_names,
 };
 use super::yaml::{Limits, parse_yaml};
 use crate::base::{Diagnostics, HumanDuration, Map, SourceFile, Value};
@@ -28,6 +28,11 @@ pub fn environment_schema(catalog: &ActionCatalog) -> Value {
 /// The schema of a policy.
 pub fn policy_schema() -> Value {
     file_schema("Policy", &POLICY, &ActionCatalog::default())
+}
+
+/// The schema of a test file.
+pub fn test_schema() -> Value {
+    file_schema("Test", &TEST, &ActionCatalog::default())
 }
 
 /// A schema as the text of a file: indented, keys sorted, so that it is the same on every machine.
@@ -122,6 +127,10 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
         Shape::Format => json!({ "const": "v1" }),
         Shape::Identifier => name_schema("^[a-z][a-z0-9_]*$"),
         Shape::Name => name_schema("^[a-z][a-z0-9_-]*$"),
+        Shape::StepPath => json!({
+            "type": "string",
+            "pattern": r"^[a-z][a-z0-9_]*(\[[A-Za-z0-9_.-]{1,64}\])?(/[a-z][a-z0-9_]*(\[[A-Za-z0-9_.-]{1,64}\])?)*$",
+        }),
         Shape::Duration => Value::from(HumanDuration::json_schema(&mut SchemaGenerator::default())),
         Shape::Date => json!({
             "type": "string",
@@ -141,6 +150,10 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
         Shape::Any => json!({}),
         Shape::Bound => json!({ "type": ["number", "string"] }),
         Shape::List(item) => json!({ "type": "array", "items": shape_schema(item, catalog) }),
+        Shape::OneOrMany(item) => {
+            let item = shape_schema(item, catalog);
+            json!({ "anyOf": [item, { "type": "array", "items": item }] })
+        }
         Shape::NonEmptyList(item) => {
             json!({ "type": "array", "minItems": 1, "items": shape_schema(item, catalog) })
         }
@@ -333,8 +346,10 @@ mod tests {
         for key in spec.present() {
             see(spec, key);
             let mut shape = &key.shape;
-            while let Shape::List(inner) | Shape::NonEmptyList(inner) | Shape::MapOf(_, inner) =
-                shape
+            while let Shape::List(inner)
+            | Shape::NonEmptyList(inner)
+            | Shape::OneOrMany(inner)
+            | Shape::MapOf(_, inner) = shape
             {
                 shape = inner;
             }
@@ -350,7 +365,7 @@ mod tests {
             actions: Default::default(),
             ..catalog()
         };
-        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY] {
+        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY, &TEST] {
             each_key(file, &mut |spec, key| {
                 let mut schema = property(key, &catalog);
                 schema["$defs"] = json!({ "inputs": {} });

@@ -12,14 +12,16 @@ mod policy;
 mod reader;
 mod runbook;
 mod step;
+mod test_file;
 
 pub use environment::decode_environment;
 pub(super) use keys::{
-    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,
-    failure_names,
+    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TEST,
+    TYPES, failure_names,
 };
 pub use policy::decode_policy;
 pub use runbook::decode_runbook;
+pub use test_file::decode_test_file;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ mod place;
 mod runbook;
 mod spec;
 mod step;
+mod test_file;
 
 pub(super) use place::{CONNECTION, PERSON, RISK, RISK_RULE, ROLE, SERVICE};
 pub(in crate::language) use place::{ENVIRONMENT, POLICY};
@@ -14,3 +15,5 @@ pub(in crate::language) use spec::{
 };
 pub(super) use spec::{LATER_TYPE, LATER_USES};
 pub(super) use step::{EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP};
+pub(in crate::language) use test_file::TEST;
+pub(super) use test_file::{CANCEL, CASE, DURATION, EXPECT, REPLY, SWEEPS, VOTE};

@@ -13,6 +13,8 @@ pub(in crate::language) enum Shape {
     Identifier,
     /// `[a-z][a-z0-9_-]*`: a runbook, environment, service or connection.
     Name,
+    /// A step as a run knows it: `restart`, `restart[api]`, `smoke/check`.
+    StepPath,
     /// `30s`.
     Duration,
     /// `2026-11-01`.
@@ -41,6 +43,8 @@ pub(in crate::language) enum Shape {
     Bound,
     /// A list.
     List(&'static Shape),
+    /// A value, or a list of such values.
+    OneOrMany(&'static Shape),
     /// A list with at least one item.
     NonEmptyList(&'static Shape),
     /// A map with keys of a form and values of a form.
