@@ -18,4 +18,5 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod settings;
+pub mod simulate;
 pub mod store;

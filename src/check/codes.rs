@@ -52,6 +52,12 @@ codes! {
     VALUE_NOT_ALLOWED = "RB0505", "an input has a value that is not allowed";
     UNTIL_NEEDS_TIMEOUT = "RB0506", "polling without an end";
     NOT_FOR_APPROVALS = "RB0507", "a key that an approval cannot have";
+    TEST_UNKNOWN_NAME = "RB0701", "a test names an unknown runbook or environment";
+    TEST_UNKNOWN_STEP = "RB0702", "a test names an unknown step";
+    TEST_BAD_OUTPUT = "RB0703", "a scripted output that its action never gives";
+    TEST_CANNOT_HAPPEN = "RB0704", "a test expects what can never happen";
+    TEST_BAD_PARAMS = "RB0705", "a case whose parameters give no plan";
+    EXPECTATION_FAILED = "RB0706", "an expectation of a case does not hold";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.

@@ -1,0 +1,108 @@
+//! The repeat sweep in the simulator: what may be done twice is done twice, as after a crash in the
+//! middle of the call, and everything must be as if it had been done once.
+
+use super::case::PreparedCase;
+use super::driver::{Ran, Setup};
+use super::fault::{Fault, Wrong};
+use super::steps::PlanSteps;
+use super::sweep::{POLLS, Sweep, SweepReport, result, words};
+use crate::base::Value;
+use crate::event::EventKind;
+use crate::model::{ActionCatalog, Effect};
+use crate::run::{CallKind, IllegalTransition, Target};
+
+/// Performs the repeat sweep of a case in the simulator.
+///
+/// # Errors
+/// [`IllegalTransition`]: a bug of the core.
+pub fn repeat_sweep(
+    prepared: &PreparedCase,
+    catalog: &ActionCatalog,
+) -> Result<SweepReport, IllegalTransition> {
+    let steps = PlanSteps::new(&prepared.plan);
+    let mut sweep = Sweep::new("repeat sweep", prepared, &steps, catalog);
+    let setup = prepared.setup();
+    let base = sweep.simulate(&setup, &[], &[], None)?;
+    repeat_all(&mut sweep, "", &setup, &[], &base)?;
+    // Undos only happen when something fails, so everything fails in turn.
+    let mut failed: Vec<&Target> = Vec::new();
+    for made in &base.made {
+        if made.target.call != CallKind::Action || failed.contains(&&made.target) {
+            continue;
+        }
+        failed.push(&made.target);
+        let faults = [Fault {
+            target: made.target.clone(),
+            call: 0,
+            wrong: Wrong::Always,
+        }];
+        let ran = sweep.simulate(&setup, &faults, &[], None)?;
+        let prefix = format!("{}, and ", faults[0]);
+        repeat_all(&mut sweep, &prefix, &setup, &faults, &ran)?;
+    }
+    Ok(sweep.into_report())
+}
+
+/// Repeats every repeatable call of a run in turn.
+fn repeat_all(
+    sweep: &mut Sweep<'_>,
+    prefix: &str,
+    setup: &Setup,
+    faults: &[Fault],
+    whole: &Ran,
+) -> Result<(), IllegalTransition> {
+    for (at, event) in whole.events.iter().enumerate() {
+        let Some(target) = repeatable(sweep.steps, &event.event) else {
+            continue;
+        };
+        let before = sweep.simulate(setup, faults, &[], Some(at + 1))?;
+        let after = sweep.simulate(setup, faults, &before.events, None)?;
+        let scenario = format!("{prefix}{} is done twice", words(&target));
+        let first = inputs(before.made.iter().rev(), &target);
+        let second = inputs(after.made.iter(), &target);
+        match (first, second) {
+            (Some(first), Some(second)) if first != second => {
+                let message = format!(
+                    "{} may be repeated, but does something else the second time: {second} after {first}",
+                    words(&target)
+                );
+                sweep.found("repeat", message, &scenario, &after.events);
+            }
+            _ => {}
+        }
+        if result(sweep.plan, whole) != result(sweep.plan, &after) {
+            let message = format!(
+                "the run ends otherwise when {} is done twice",
+                words(&target)
+            );
+            sweep.found("repeat", message, &scenario, &after.events);
+        }
+    }
+    Ok(())
+}
+
+fn inputs<'m>(
+    mut made: impl Iterator<Item = &'m super::driver::Made>,
+    target: &Target,
+) -> Option<&'m Value> {
+    made.find(|made| made.target == *target)
+        .map(|made| &made.inputs)
+}
+
+/// The target of an intent that may be repeated: what is not `once`, and is no sub-runbook.
+fn repeatable(steps: &PlanSteps<'_>, event: &EventKind) -> Option<Target> {
+    let (step, call) = match event {
+        EventKind::StepStarted { step, .. } => (step, CallKind::Action),
+        EventKind::StepPollStarted { step, poll, .. } if *poll <= POLLS => (step, CallKind::Action),
+        EventKind::UndoStarted { step, .. } => (step, CallKind::Undo),
+        _ => return None,
+    };
+    if call == CallKind::Action && steps.get(step)?.step.block.is_some() {
+        return None;
+    }
+    let action = steps.action(step, call)?;
+    (action.effect != Effect::Once).then(|| Target {
+        step: step.clone(),
+        call,
+    })
+}
