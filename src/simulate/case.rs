@@ -96,7 +96,7 @@ impl PreparedCase {
     pub fn run(&self, catalog: &ActionCatalog) -> Result<CaseResult, IllegalTransition> {
         let steps = PlanSteps::new(&self.plan);
         let mut world = ScriptedWorld::new(&self.case, &steps, catalog);
-        let ran = simulate(&self.setup(), &mut world, &[], None)?;
+        let ran = simulate(&self.setup(), &mut world, &[])?;
         let mut findings = judge(&self.source, &self.case.expect, &self.plan, &ran);
         findings.extend(self.unused_scripts(&ran));
         let failed = findings.iter().any(|f| f.severity == Severity::Error);

@@ -56,6 +56,8 @@ pub(super) struct Made {
     pub(super) attempt: AttemptNo,
     /// The rendered inputs.
     pub(super) inputs: Value,
+    /// How many events there were then, the intent included.
+    pub(super) after: usize,
 }
 
 /// How a simulated run came to rest.
@@ -103,7 +105,6 @@ struct Driver<'a> {
     answered: HashMap<Target, usize>,
     opened: HashMap<StepId, (Timestamp, usize)>,
     cancelled: bool,
-    cut: Option<usize>,
 }
 
 /// What a step of the loop led to.
@@ -111,11 +112,25 @@ enum Flow {
     On,
     /// The picture changed under the commands that are left.
     Again,
-    Cut,
 }
 
-/// Runs a plan from its beginning, or on from `earlier` events as after a crash, until it comes to
-/// rest or, with `cut`, until it has so many events.
+impl Ran {
+    /// The run as it stood when it had so many events: what a crash leaves.
+    pub(super) fn until(&self, cut: usize) -> Self {
+        Self {
+            events: self.events[..cut.min(self.events.len())].to_vec(),
+            made: self
+                .made
+                .iter()
+                .filter(|made| made.after <= cut)
+                .cloned()
+                .collect(),
+            end: End::Cut,
+        }
+    }
+}
+
+/// Runs a plan from its beginning, or on from `earlier` events as after a crash, until it comes to rest.
 ///
 /// # Errors
 /// [`IllegalTransition`] when the core contradicts itself, or the earlier events do: a bug.
@@ -123,7 +138,6 @@ pub(super) fn simulate(
     setup: &Setup,
     world: &mut dyn World,
     earlier: &[RunEvent],
-    cut: Option<usize>,
 ) -> Result<Ran, IllegalTransition> {
     let mut driver = Driver {
         state: RunState::new(Arc::clone(&setup.plan)).ok_or_else(damaged)?,
@@ -136,7 +150,6 @@ pub(super) fn simulate(
         answered: HashMap::new(),
         opened: HashMap::new(),
         cancelled: false,
-        cut,
     };
     let first = if earlier.is_empty() {
         EventKind::RunCreated {
@@ -184,15 +197,10 @@ fn actor(name: &str) -> Actor {
 
 impl Driver<'_> {
     fn drive(&mut self) -> Result<End, IllegalTransition> {
-        if self.is_cut() {
-            return Ok(End::Cut);
-        }
         let mut idle_rounds = 0;
         loop {
             let before = self.events.len();
-            let Some(wake) = self.decide_all()? else {
-                return Ok(End::Cut);
-            };
+            let wake = self.decide_all()?;
             if let Some(outcome) = self.state.outcome() {
                 return Ok(End::Finished(outcome));
             }
@@ -206,7 +214,6 @@ impl Driver<'_> {
             };
             match self.next(wake)? {
                 None => return Ok(self.at_rest()),
-                Some(Flow::Cut) => return Ok(End::Cut),
                 // Time that does not move and a core that does nothing would go on like this for ever.
                 Some(_) if idle_rounds > 10_000 => return Ok(End::Idle),
                 Some(_) => {}
@@ -223,8 +230,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Decides to the fixpoint. `None`: the run was cut. Else the time to decide again, if any.
-    fn decide_all(&mut self) -> Result<Option<Option<Timestamp>>, IllegalTransition> {
+    /// Decides to the fixpoint. Gives the time to decide again, if any.
+    fn decide_all(&mut self) -> Result<Option<Timestamp>, IllegalTransition> {
         loop {
             let mut wake = None;
             let mut changed = false;
@@ -255,11 +262,10 @@ impl Driver<'_> {
                 match flow {
                     Flow::On => {}
                     Flow::Again => break,
-                    Flow::Cut => return Ok(None),
                 }
             }
             if !changed || self.events.len() > MAX_EVENTS {
-                return Ok(Some(wake));
+                return Ok(wake);
             }
         }
     }
@@ -293,6 +299,7 @@ impl Driver<'_> {
             target: target.clone(),
             attempt,
             inputs,
+            after: self.events.len(),
         });
         self.pending.push(Pending {
             target,
@@ -418,13 +425,10 @@ impl Driver<'_> {
     /// Records an event, or the cancelling that the setup wants to come before it.
     fn record(&mut self, event: EventKind) -> Result<Flow, IllegalTransition> {
         if !self.cancelled && self.cancels_before(&event) {
-            return Ok(match self.append_cancel()? {
-                Flow::Cut => Flow::Cut,
-                _ => Flow::Again,
-            });
+            return self.append_cancel();
         }
         self.append(event)?;
-        Ok(if self.is_cut() { Flow::Cut } else { Flow::On })
+        Ok(Flow::On)
     }
 
     fn cancels_before(&self, event: &EventKind) -> bool {
@@ -447,11 +451,7 @@ impl Driver<'_> {
             reason: None,
             request: None,
         })?;
-        Ok(if self.is_cut() {
-            Flow::Cut
-        } else {
-            Flow::Again
-        })
+        Ok(Flow::Again)
     }
 
     fn append(&mut self, event: EventKind) -> Result<(), IllegalTransition> {
@@ -483,10 +483,6 @@ impl Driver<'_> {
         }
         self.events.push(event);
         Ok(())
-    }
-
-    fn is_cut(&self) -> bool {
-        self.cut.is_some_and(|cut| self.events.len() >= cut)
     }
 }
 

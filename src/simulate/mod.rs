@@ -15,6 +15,7 @@ mod repeat;
 mod static_check;
 mod steps;
 mod story;
+mod stretch;
 mod sweep;
 mod world;
 

@@ -29,6 +29,9 @@ use crate::run::{CallKind, IllegalTransition, Target};
 /// Limit of a call whose step has none.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Longest real pause: between polls the time is real, but nobody waits an hour for a vote.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long a program may take to end when its time is up.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -65,8 +68,9 @@ pub fn real_repeat_sweep(
         probes: BTreeMap::new(),
         wrong: Vec::new(),
         calls: 0,
+        taken: Duration::ZERO,
     };
-    let ran = simulate(&prepared.setup(), &mut world, &[], None)?;
+    let ran = simulate(&prepared.setup(), &mut world, &[])?;
     let mut wrong = world.wrong;
     if let (End::Finished(outcome), Some(expected)) = (&ran.end, &prepared.case.expect.outcome)
         && outcome.as_str() != expected.value.as_str()
@@ -109,6 +113,8 @@ struct RealWorld<'a> {
     probes: BTreeMap<StepId, Value>,
     wrong: Vec<String>,
     calls: usize,
+    /// Time that calls took and that the virtual clock has not passed yet.
+    taken: Duration,
 }
 
 /// Real handlers print; the sweep looks at what they give.
@@ -125,17 +131,16 @@ impl World for RealWorld<'_> {
             Some(action) => self.perform(called, action),
             None => Err(failure(FailureKind::Invalid, Some("there is no such call"))),
         };
-        Answer {
-            result,
-            takes: begin.elapsed(),
-        }
+        let takes = begin.elapsed();
+        self.taken += takes;
+        Answer { result, takes }
     }
 
     fn pass(&mut self, time: Duration) {
-        // A call has taken its time already; what is left is waiting for polls and retries.
-        if time <= LIMIT {
-            std::thread::sleep(time.min(Duration::from_secs(1)));
-        }
+        // A call has taken its time already; what is left is waiting for polls, retries and votes.
+        let taken = time.min(self.taken);
+        self.taken -= taken;
+        std::thread::sleep((time - taken).min(LONGEST_PAUSE));
     }
 }
 
@@ -274,9 +279,10 @@ impl RealWorld<'_> {
                 Err(_) => {
                     // Whoever listens has until the grace time is over.
                     let _ = stop.send(Stop::Gently);
-                    let _ = tokio::time::timeout(GRACE, &mut call).await;
-                    let _ = stop.send(Stop::Now);
-                    let _ = tokio::time::timeout(GRACE, &mut call).await;
+                    if tokio::time::timeout(GRACE, &mut call).await.is_err() {
+                        let _ = stop.send(Stop::Now);
+                        let _ = tokio::time::timeout(GRACE, &mut call).await;
+                    }
                     Err(failure(
                         FailureKind::Timeout,
                         Some("took longer than its timeout"),

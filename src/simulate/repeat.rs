@@ -5,7 +5,8 @@ use super::case::PreparedCase;
 use super::driver::{Ran, Setup};
 use super::fault::{Fault, Wrong};
 use super::steps::PlanSteps;
-use super::sweep::{POLLS, Sweep, SweepReport, result, words};
+use super::stretch::stretched;
+use super::sweep::{POLLS, Sweep, SweepReport, common, result, words};
 use crate::base::Value;
 use crate::event::EventKind;
 use crate::model::{ActionCatalog, Effect};
@@ -19,11 +20,12 @@ pub fn repeat_sweep(
     prepared: &PreparedCase,
     catalog: &ActionCatalog,
 ) -> Result<SweepReport, IllegalTransition> {
+    let prepared = &stretched(prepared);
     let steps = PlanSteps::new(&prepared.plan);
     let mut sweep = Sweep::new("repeat sweep", prepared, &steps, catalog);
     let setup = prepared.setup();
-    let base = sweep.simulate(&setup, &[], &[], None)?;
-    repeat_all(&mut sweep, "", &setup, &[], &base)?;
+    let base = sweep.simulate(&setup, &[], &[])?;
+    repeat_all(&mut sweep, "", &setup, &[], &base, 0)?;
     // Undos only happen when something fails, so everything fails in turn.
     let mut failed: Vec<&Target> = Vec::new();
     for made in &base.made {
@@ -36,27 +38,35 @@ pub fn repeat_sweep(
             call: 0,
             wrong: Wrong::Always,
         }];
-        let ran = sweep.simulate(&setup, &faults, &[], None)?;
+        let ran = sweep.simulate(&setup, &faults, &[])?;
         let prefix = format!("{}, and ", faults[0]);
-        repeat_all(&mut sweep, &prefix, &setup, &faults, &ran)?;
+        repeat_all(
+            &mut sweep,
+            &prefix,
+            &setup,
+            &faults,
+            &ran,
+            common(&base, &ran),
+        )?;
     }
     Ok(sweep.into_report())
 }
 
-/// Repeats every repeatable call of a run in turn.
+/// Repeats every repeatable call of a run in turn, from an event on.
 fn repeat_all(
     sweep: &mut Sweep<'_>,
     prefix: &str,
     setup: &Setup,
     faults: &[Fault],
     whole: &Ran,
+    from: usize,
 ) -> Result<(), IllegalTransition> {
-    for (at, event) in whole.events.iter().enumerate() {
+    for (at, event) in whole.events.iter().enumerate().skip(from) {
         let Some(target) = repeatable(sweep.steps, &event.event) else {
             continue;
         };
-        let before = sweep.simulate(setup, faults, &[], Some(at + 1))?;
-        let after = sweep.simulate(setup, faults, &before.events, None)?;
+        let before = whole.until(at + 1);
+        let after = sweep.simulate(setup, faults, &before.events)?;
         let scenario = format!("{prefix}{} is done twice", words(&target));
         let first = inputs(before.made.iter().rev(), &target);
         let second = inputs(after.made.iter(), &target);

@@ -9,6 +9,7 @@ use super::fault::{Fault, FaultyWorld, Wrong};
 use super::oracle::breaches;
 use super::steps::PlanSteps;
 use super::story::{StoryLine, story};
+use super::stretch::stretched;
 use super::world::ScriptedWorld;
 use crate::base::{Map, StepId, Value};
 use crate::event::{EventKind, FailureKind, Outcome, RunEvent, Vote};
@@ -69,12 +70,13 @@ pub fn fault_sweep(
     prepared: &PreparedCase,
     catalog: &ActionCatalog,
 ) -> Result<SweepReport, IllegalTransition> {
+    let prepared = &stretched(prepared);
     let steps = PlanSteps::new(&prepared.plan);
     let mut sweep = Sweep::new("fault sweep", prepared, &steps, catalog);
     let setup = prepared.setup();
     let base = sweep.run("nothing goes wrong", &setup, &[])?;
     sweep.expected_failures = Facts::of(&base.events).failed.into_iter().collect();
-    sweep.crashes("", &setup, &[], &base)?;
+    sweep.crashes("", &setup, &[], &base, 0)?;
     sweep.calls(&setup, &base)?;
     sweep.gates(&setup, &base)?;
     sweep.cancels(&setup, &base)?;
@@ -114,7 +116,7 @@ impl<'a> Sweep<'a> {
         setup: &Setup,
         faults: &[Fault],
     ) -> Result<Ran, IllegalTransition> {
-        let ran = self.simulate(setup, faults, &[], None)?;
+        let ran = self.simulate(setup, faults, &[])?;
         let outcome = match &ran.end {
             End::Finished(outcome) => outcome.as_str(),
             End::Waiting(_) => "waiting",
@@ -139,14 +141,13 @@ impl<'a> Sweep<'a> {
         setup: &Setup,
         faults: &[Fault],
         earlier: &[RunEvent],
-        cut: Option<usize>,
     ) -> Result<Ran, IllegalTransition> {
         self.report.runs += 1;
         let mut world = FaultyWorld {
             inner: ScriptedWorld::new(&self.prepared.case, self.steps, self.catalog),
             faults,
         };
-        simulate(setup, &mut world, earlier, cut)
+        simulate(setup, &mut world, earlier)
     }
 
     fn is_full(&mut self) -> bool {
@@ -247,7 +248,8 @@ impl<'a> Sweep<'a> {
             let one = [fault.clone()];
             let ran = self.run(&fault.to_string(), setup, &one)?;
             if fault.wrong != Wrong::Hangs {
-                self.crashes(&format!("{fault}, and "), setup, &one, &ran)?;
+                let from = common(base, &ran);
+                self.crashes(&format!("{fault}, and "), setup, &one, &ran, from)?;
             }
             for undo in self.faults(&ran, Some(CallKind::Undo)) {
                 if undo.target == fault.target || self.is_full() {
@@ -343,15 +345,16 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// The engine dies after every event, and the run is gone on with.
+    /// The engine dies after every event from one on, and the run is gone on with.
     fn crashes(
         &mut self,
         prefix: &str,
         setup: &Setup,
         faults: &[Fault],
         whole: &Ran,
+        from: usize,
     ) -> Result<(), IllegalTransition> {
-        for cut in 1..whole.events.len() {
+        for cut in from.max(1)..whole.events.len() {
             if self.is_full() {
                 return Ok(());
             }
@@ -359,8 +362,8 @@ impl<'a> Sweep<'a> {
             if is_late_poll(last) {
                 continue;
             }
-            let before = self.simulate(setup, faults, &[], Some(cut))?;
-            let after = self.simulate(setup, faults, &before.events, None)?;
+            let before = whole.until(cut);
+            let after = self.simulate(setup, faults, &before.events)?;
             let step = last.step().map(|step| format!(" of `{step}`"));
             let scenario = format!(
                 "{prefix}the process dies after `{}`{}",
@@ -399,13 +402,7 @@ impl<'a> Sweep<'a> {
         }
         // Whether a `once` step ran only a person can say; then the run must wait for that word, or
         // its undo must be reported as failed.
-        let lost_once = before.made.last().is_some_and(|made| {
-            let at_work = super::driver::answered(&before.events[before.events.len() - 1].event)
-                .as_ref()
-                != Some(&made.target);
-            at_work
-        }) && self.any_lost_once(before);
-        if lost_once {
+        if self.any_lost_once(before) {
             let told = match &after.end {
                 End::Interrupted(_) => true,
                 End::Finished(outcome) => *outcome == Outcome::Stuck,
@@ -498,6 +495,12 @@ fn end_words(end: &End) -> String {
         End::Interrupted(step) => format!("interrupted at `{step}`"),
         End::Cut | End::Endless | End::Idle => "never".to_owned(),
     }
+}
+
+/// How many events two runs begin with in common.
+pub(super) fn common(one: &Ran, other: &Ran) -> usize {
+    let pairs = one.events.iter().zip(&other.events);
+    pairs.take_while(|(a, b)| a == b).count()
 }
 
 /// What two runs must have in common to be the same in the end.
