@@ -157,7 +157,10 @@ fn prepare(
         return Ok(());
     }
     let environment = workspace.environment(environment, diags)?;
-    let checked = workspace.checked(&file.runbook, environment.as_ref(), diags)?;
+    let checked = {
+        let mut runbooks = workspace.runbooks()?;
+        workspace.checked(&mut runbooks, &file.runbook, environment.as_ref(), diags)?
+    };
     let (Some(environment), Some(checked)) = (environment, checked) else {
         return Ok(());
     };

@@ -15,6 +15,10 @@ pub(in crate::language) enum Shape {
     Name,
     /// A step as a run knows it: `restart`, `restart[api]`, `smoke/check`.
     StepPath,
+    /// `[A-Za-z_][A-Za-z0-9_]*`: a variable of a program.
+    Variable,
+    /// Where a secret is to be had: `env:TOKEN`.
+    Source,
     /// `30s`.
     Duration,
     /// `2026-11-01`.
@@ -33,8 +37,10 @@ pub(in crate::language) enum Shape {
     Type,
     /// A CEL expression; a boolean is one too.
     Condition,
-    /// The name of an action.
+    /// The name of an action, or `runbook.NAME`.
     Uses,
+    /// The name of an action only.
+    Action,
     /// The inputs of the action that `uses` names.
     With,
     /// Any value.
@@ -43,14 +49,18 @@ pub(in crate::language) enum Shape {
     Bound,
     /// A list.
     List(&'static Shape),
-    /// A value, or a list of such values.
-    OneOrMany(&'static Shape),
     /// A list with at least one item.
     NonEmptyList(&'static Shape),
     /// A map with keys of a form and values of a form.
     MapOf(&'static Shape, &'static Shape),
     /// A map with known keys.
     Object(&'static ObjectSpec),
+    /// A list, or a template that gives one.
+    Items,
+    /// A number from 0, or a share such as `10%`.
+    Tolerance,
+    /// One of two forms.
+    Either(&'static Shape, &'static Shape),
 }
 
 /// How a key may appear.
@@ -99,8 +109,10 @@ pub(in crate::language) struct ObjectSpec {
 pub(in crate::language) enum Rules {
     /// Nothing.
     None,
-    /// A step: `every` needs `until`, and `with` fits `uses`.
+    /// A step: `every` needs `until`, `max_parallel` needs `for_each`, and `with` fits `uses`.
     Step,
+    /// An action with its inputs: `with` fits `uses`.
+    Inputs,
     /// `rollback`: an action, or `irreversible: true` with a `reason`.
     Rollback,
     /// A parameter: `values`, `items`, `pattern`, `min` and `max` belong to some types only.
@@ -195,13 +207,8 @@ pub(in crate::language) const TYPES: &[&str] = &[
     "map",
     "service",
     "connection",
+    "secret",
 ];
-
-/// The type that belongs to a later version.
-pub(in crate::language) const LATER_TYPE: &str = "secret";
-
-/// The prefix of `uses` that belongs to a later version.
-pub(in crate::language) const LATER_USES: &str = "runbook.";
 
 /// The names that `retry.on` may hold.
 pub(in crate::language) fn failure_names() -> impl Iterator<Item = &'static str> {

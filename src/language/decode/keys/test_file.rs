@@ -71,19 +71,19 @@ pub(in crate::language) static CASE: ObjectSpec = ObjectSpec {
         ),
         key(
             "steps",
-            S::MapOf(&S::StepPath, &S::OneOrMany(&S::Object(&REPLY))),
+            S::MapOf(&S::StepPath, &REPLIES),
             "{ before: { outputs: { running: true } } }",
             "What the actions of steps give, call by call; a step that is not named succeeds",
         ),
         key(
             "probes",
-            S::MapOf(&S::StepPath, &S::OneOrMany(&S::Object(&REPLY))),
+            S::MapOf(&S::StepPath, &REPLIES),
             "{ restart: { outputs: { healthy: true } } }",
             "What the probes of `unless` give",
         ),
         key(
             "undo",
-            S::MapOf(&S::StepPath, &S::OneOrMany(&S::Object(&REPLY))),
+            S::MapOf(&S::StepPath, &REPLIES),
             "{ restart: { fails: error } }",
             "What the undoing of steps gives",
         ),
@@ -109,6 +109,9 @@ pub(in crate::language) static CASE: ObjectSpec = ObjectSpec {
         key("expect", S::Object(&EXPECT), "{ outcome: succeeded }", "What must be true of the run").required(),
     ],
 };
+
+/// One scripted result, or one for each call.
+static REPLIES: S = S::Either(&S::Object(&REPLY), &S::List(&S::Object(&REPLY)));
 
 /// A vote.
 pub(in crate::language) static VOTE: ObjectSpec = ObjectSpec {
