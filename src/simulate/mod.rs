@@ -17,6 +17,8 @@ mod steps;
 mod story;
 mod stretch;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use case::{CaseResult, PreparedCase};

@@ -6,7 +6,7 @@ use super::driver::{Ran, Setup};
 use super::fault::{Fault, Wrong};
 use super::steps::PlanSteps;
 use super::stretch::stretched;
-use super::sweep::{POLLS, Sweep, SweepReport, common, result, words};
+use super::sweep::{POLLS, Sweep, SweepReport, common, same_end, words};
 use crate::base::Value;
 use crate::event::EventKind;
 use crate::model::{ActionCatalog, Effect};
@@ -80,7 +80,7 @@ fn repeat_all(
             }
             _ => {}
         }
-        if result(sweep.plan, whole) != result(sweep.plan, &after) {
+        if !same_end(sweep.plan, whole, &before, &after) {
             let message = format!(
                 "the run ends otherwise when {} is done twice",
                 words(&target)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::PreparedCase;
-use super::driver::{Cancel, End, Ran, Setup, all_votes, names, simulate};
+use super::driver::{Cancel, End, Ran, Setup, all_votes, answered, names, simulate};
 use super::facts::Facts;
 use super::fault::{Fault, FaultyWorld, Wrong};
 use super::oracle::breaches;
@@ -402,7 +402,8 @@ impl<'a> Sweep<'a> {
         }
         // Whether a `once` step ran only a person can say; then the run must wait for that word, or
         // its undo must be reported as failed.
-        if self.any_lost_once(before) {
+        let lost = open_calls(&before.events);
+        if lost.iter().any(|target| is_once(self.steps, target)) {
             let told = match &after.end {
                 End::Interrupted(_) => true,
                 End::Finished(outcome) => *outcome == Outcome::Stuck,
@@ -414,7 +415,7 @@ impl<'a> Sweep<'a> {
             }
             return;
         }
-        if result(self.plan, whole) != result(self.plan, after) {
+        if !same_end(self.plan, whole, before, after) {
             let message = format!(
                 "the run ends otherwise after a crash: {} instead of {}",
                 end_words(&after.end),
@@ -423,33 +424,57 @@ impl<'a> Sweep<'a> {
             self.found("crash", message, scenario, &after.events);
         }
     }
+}
 
-    /// Whether a `once` call was under way when the events end.
-    fn any_lost_once(&self, before: &Ran) -> bool {
-        let mut open: BTreeSet<Target> = BTreeSet::new();
-        for event in &before.events {
-            match &event.event {
-                EventKind::StepStarted { step, .. } => {
-                    open.insert(Target {
-                        step: step.clone(),
-                        call: CallKind::Action,
-                    });
+/// The calls that are under way when the events end.
+fn open_calls(events: &[RunEvent]) -> BTreeSet<Target> {
+    let mut open: BTreeSet<Target> = BTreeSet::new();
+    for event in events {
+        let begun = match &event.event {
+            EventKind::StepStarted { step, .. } | EventKind::StepPollStarted { step, .. } => {
+                Some((step, CallKind::Action))
+            }
+            EventKind::UndoStarted { step, .. } => Some((step, CallKind::Undo)),
+            other => {
+                if let Some(target) = answered(other) {
+                    open.remove(&target);
                 }
-                EventKind::UndoStarted { step, .. } => {
-                    open.insert(Target {
-                        step: step.clone(),
-                        call: CallKind::Undo,
-                    });
-                }
-                other => {
-                    if let Some(target) = super::driver::answered(other) {
-                        open.remove(&target);
-                    }
-                }
+                None
+            }
+        };
+        open.extend(begun.map(|(step, call)| Target {
+            step: step.clone(),
+            call,
+        }));
+    }
+    open
+}
+
+/// Whether a run that was cut and gone on with ended as the uninterrupted one did.
+///
+/// A step that was at work while the run was being ended already is not begun again after a crash,
+/// so it alone may have failed instead.
+pub(super) fn same_end(plan: &Plan, whole: &Ran, before: &Ran, after: &Ran) -> bool {
+    let (mut one, mut other) = (result(plan, whole), result(plan, after));
+    let ending = before.events.iter().any(|event| {
+        matches!(
+            event.event,
+            EventKind::StepFailed { .. }
+                | EventKind::GateRejected { .. }
+                | EventKind::GateExpired { .. }
+                | EventKind::CancelRequested { .. }
+                | EventKind::RunTimedOut
+        )
+    });
+    if ending {
+        for target in open_calls(&before.events) {
+            if target.call == CallKind::Action {
+                one.forget(&target.step);
+                other.forget(&target.step);
             }
         }
-        open.iter().any(|target| is_once(self.steps, target))
     }
+    one == other
 }
 
 fn is_once(steps: &PlanSteps<'_>, target: &Target) -> bool {
@@ -504,15 +529,23 @@ pub(super) fn common(one: &Ran, other: &Ran) -> usize {
 }
 
 /// What two runs must have in common to be the same in the end.
-pub(super) type Result_ = (
-    End,
-    BTreeMap<StepId, String>,
-    Vec<StepId>,
-    Map<String, Value>,
-);
+#[derive(Debug, PartialEq)]
+struct Summary {
+    end: End,
+    steps: BTreeMap<StepId, String>,
+    undone: BTreeSet<StepId>,
+    outputs: Map<String, Value>,
+}
+
+impl Summary {
+    fn forget(&mut self, step: &StepId) {
+        self.steps.remove(step);
+        self.undone.remove(step);
+    }
+}
 
 /// The result of a run, without what time alone decides.
-pub(super) fn result(plan: &Plan, ran: &Ran) -> Result_ {
+fn result(plan: &Plan, ran: &Ran) -> Summary {
     let facts = Facts::of(&ran.events);
     let mut steps: BTreeMap<StepId, String> = BTreeMap::new();
     for event in &ran.events {
@@ -528,14 +561,17 @@ pub(super) fn result(plan: &Plan, ran: &Ran) -> Result_ {
             steps.insert(step.clone(), word);
         }
     }
-    let mut undone = facts.undone;
-    undone.sort();
     let mut outputs = facts
         .finished
         .map(|finish| finish.outputs)
         .unwrap_or_default();
     outputs.retain(|name, _| plan.outputs.get(name).is_some_and(|expr| !tells_time(expr)));
-    (ran.end.clone(), steps, undone, outputs)
+    Summary {
+        end: ran.end.clone(),
+        steps,
+        undone: facts.undone.into_iter().collect(),
+        outputs,
+    }
 }
 
 /// Whether an output depends on when things happened.
