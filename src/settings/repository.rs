@@ -93,6 +93,13 @@ impl Repository {
         yaml_names(&self.environments_folder())
     }
 
+    /// The test file of a runbook.
+    pub fn test_file(&self, name: &str) -> PathBuf {
+        self.folder()
+            .join("tests")
+            .join(format!("{name}.test.yaml"))
+    }
+
     /// The test files (`runbooks/tests/NAME.test.yaml`), sorted; none when there is no such folder.
     ///
     /// # Errors

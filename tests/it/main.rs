@@ -16,6 +16,7 @@ mod documents;
 mod end_to_end;
 mod lsp;
 mod schemas;
+mod shipped_tests;
 mod support;
 mod surface;
 
