@@ -18,6 +18,7 @@ pub mod model;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod secrets;
 pub mod settings;
 pub mod simulate;
 pub mod store;

@@ -29,6 +29,10 @@ mod verify;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_loops;
+#[cfg(test)]
+mod tests_of_runbooks;
 
 pub use checker::{CheckedRunbook, check};
 pub use codes::{CODES, explain};

@@ -6,7 +6,7 @@ use crate::base::{Diagnostics, SourceFile};
 use crate::language::{decode_environment, decode_policy};
 
 /// Each case has exactly one finding: its code, the text it points at, a part of its words.
-fn table(cases: &[(&str, &str, &str, &str)]) {
+pub(super) fn table(cases: &[(&str, &str, &str, &str)]) {
     for (text, code, place, words) in cases {
         let (_, findings) = check_text(text);
         let lines: Vec<String> = findings.iter().map(line).collect();
@@ -25,7 +25,7 @@ fn table(cases: &[(&str, &str, &str, &str)]) {
     }
 }
 
-fn clean(text: &str) {
+pub(super) fn clean(text: &str) {
     let (checked, findings) = check_text(text);
     let lines: Vec<String> = findings.iter().map(line).collect();
     assert!(lines.is_empty(), "{text}\n{}", lines.join("\n"));

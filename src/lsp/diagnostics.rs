@@ -13,7 +13,7 @@ use super::fix::replacement;
 use super::position::{Encoding, Lines};
 use super::project::uri_of;
 use crate::base::{Diagnostic, Diagnostics, Label, Severity, SourceFile};
-use crate::check::{check, check_environment, check_policy, explain};
+use crate::check::{Runbooks, check_environment, check_policy, explain};
 use crate::language::{FileKind, decode_environment, decode_policy, decode_runbook};
 use crate::model::Environment;
 
@@ -29,7 +29,15 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
         FileKind::Runbook => {
             let environment = environment(document);
             if let Some(runbook) = decode_runbook(&source, &mut diags) {
-                check(runbook, environment.as_ref(), project.catalog, &mut diags);
+                let name = runbook.name.value.clone();
+                let mut runbooks = Runbooks::named(project.runbooks());
+                runbooks.insert(&name, Some(runbook));
+                while let Some(called) = runbooks.missing() {
+                    let file = project.runbook(&called);
+                    let runbook = file.and_then(|file| decode_runbook(&file.source, &mut diags));
+                    runbooks.insert(&called, runbook);
+                }
+                runbooks.check(&name, environment.as_ref(), project.catalog, &mut diags);
             }
         }
         FileKind::Environment => {

@@ -15,6 +15,8 @@ mod types;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_blocks;
 
 pub use build::build;
 pub use lookup::{PlanPart, instance_keys};

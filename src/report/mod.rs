@@ -8,6 +8,8 @@ mod dry_run;
 mod excerpt;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod fixtures_nested;
 mod graph;
 mod json;
 mod lines;
@@ -17,6 +19,7 @@ mod nested;
 mod next;
 mod outcome;
 mod plain;
+mod plan_steps;
 mod plan_text;
 #[cfg(test)]
 mod robustness;
@@ -26,6 +29,8 @@ mod summary;
 mod tables;
 mod terminal;
 mod test_results;
+#[cfg(test)]
+mod tests_nested;
 mod text;
 mod timeline;
 

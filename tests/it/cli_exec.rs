@@ -90,19 +90,26 @@ fn programs_get_the_events_of_the_journal() {
 fn a_dry_run_performs_only_what_reads() {
     let env = TestEnv::with_runbook("deploy", DEPLOY);
     assert_snapshot!(env.run(["exec", "deploy", "--dry-run"]), @r#"
-    Dry run: only steps that read were performed.
+    Dry run: only steps that read were performed; the others show what they would do.
     ✓ before  Record what runs  performed
         {"duration":"[DURATION]","exit_code":0,"stdout":"before","truncated":false,"values":{}}
     ◇ go  approval  would wait for approval
         Deploy v1?
-    ● put  Put it in place  would do exactly
+    ● put  Put it in place  exact
+        /bin/sh -eu -c
         echo put v1 | tee -a marker
-    ● left  shell  would do exactly
+    ● left  shell  exact
+        /bin/sh -eu -c
         echo left
-    ● right  shell  would do exactly
+    ● right  shell  exact
+        /bin/sh -eu -c
         echo right
-    ● tell  shell  would do exactly
+    finally, whatever happened
+    ● tell  shell  predicted
+        /bin/sh -eu -c
         echo succeeded
+
+    1 performed, 1 at a gate, 3 exact, 1 predicted
     "#);
     assert!(!env.root().join("marker").exists());
     let runs = env.run(["runs"]);

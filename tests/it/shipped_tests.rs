@@ -36,7 +36,7 @@ fn the_tests_of_the_shipped_runbooks_pass_with_both_sweeps() {
 #[test]
 fn what_init_writes_is_tested_and_passes() {
     let env = TestEnv::new();
-    env.run(["init"]);
+    assert_eq!(env.run(["init"]).code, Some(0));
     let output = env.run(["test", "--fault-sweep", "--repeat-sweep"]);
     assert_eq!(output.code, Some(0), "{output}");
     assert!(output.stdout.contains("2 cases passed"), "{output}");
@@ -45,7 +45,7 @@ fn what_init_writes_is_tested_and_passes() {
 #[test]
 fn a_failed_case_ends_with_1_and_an_invalid_file_with_3() {
     let env = TestEnv::new();
-    env.run(["init"]);
+    assert_eq!(env.run(["init"]).code, Some(0));
     let head = "test: v1\nrunbook: hello\nenvironment: local\ncases:\n";
     let failing = format!("{head}  - {{ name: fails, expect: {{ outcome: failed }} }}\n");
     env.write("runbooks/tests/bad.test.yaml", &failing);
@@ -81,7 +81,7 @@ fn a_failed_case_ends_with_1_and_an_invalid_file_with_3() {
 #[test]
 fn the_repeat_sweep_performs_real_cases_twice() {
     let env = TestEnv::new();
-    env.run(["init"]);
+    assert_eq!(env.run(["init"]).code, Some(0));
     env.write(
         "runbooks/write.yaml",
         "runbook: v1\nname: write\nsteps:\n  - id: note\n    uses: file.write\n    \

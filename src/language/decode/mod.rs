@@ -31,3 +31,5 @@ pub use test_file::decode_test_file;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_loops;
