@@ -88,6 +88,12 @@ codes! {
     RETRY_ONCE = "RB0509", "a retry of what must happen at most once";
     POLL_ONCE = "RB0510", "polling with an action that must happen at most once";
     POLLED_ONCE = "RB0511", "polling that looks only once";
+    TEST_UNKNOWN_NAME = "RB0701", "a test names an unknown runbook or environment";
+    TEST_UNKNOWN_STEP = "RB0702", "a test names an unknown step";
+    TEST_BAD_OUTPUT = "RB0703", "a scripted output that its action never gives";
+    TEST_CANNOT_HAPPEN = "RB0704", "a test expects what can never happen";
+    TEST_BAD_PARAMS = "RB0705", "a case whose parameters give no plan";
+    EXPECTATION_FAILED = "RB0706", "an expectation of a case does not hold";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.

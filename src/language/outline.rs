@@ -119,6 +119,7 @@ impl Place {
             Shape::Source => Form::Scalar("source of a secret"),
             Shape::Tolerance => Form::Scalar("number or share"),
             Shape::Either(first, _) => Self(first).form(),
+            Shape::StepPath => Form::Scalar("step"),
             Shape::Duration => Form::Scalar("duration"),
             Shape::Date => Form::Scalar("date"),
             Shape::Int(..) => Form::Scalar("whole number"),

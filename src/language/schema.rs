@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::decode::{
     CALL_REFUSES, ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules,
-    Shape, TYPES, failure_names,
+    Shape, TEST, TYPES, failure_names,
 };
 use super::yaml::{Limits, parse_yaml};
 use crate::base::{ByteSize, Diagnostics, HumanDuration, Map, SourceFile, Value};
@@ -67,6 +67,11 @@ fn for_editors(schema: Value) -> Value {
 fn described<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
     let (names, lines): (Vec<_>, Vec<_>) = names.unzip();
     json!({ "enum": names, "enumDescriptions": lines, "markdownEnumDescriptions": lines })
+}
+
+/// The schema of a test file.
+pub fn test_schema() -> Value {
+    file_schema("Test", &TEST, &ActionCatalog::default())
 }
 
 /// A schema as the text of a file: indented, keys sorted, so that it is the same on every machine.
@@ -167,6 +172,10 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
         Shape::Format => json!({ "const": "v1" }),
         Shape::Identifier => name_schema("^[a-z][a-z0-9_]*$"),
         Shape::Name => name_schema("^[a-z][a-z0-9_-]*$"),
+        Shape::StepPath => json!({
+            "type": "string",
+            "pattern": r"^[a-z][a-z0-9_]*(\[[A-Za-z0-9_.-]{1,64}\])?(/[a-z][a-z0-9_]*(\[[A-Za-z0-9_.-]{1,64}\])?)*$",
+        }),
         Shape::Duration => Value::from(HumanDuration::json_schema(&mut SchemaGenerator::default())),
         Shape::Date => json!({
             "type": "string",
@@ -452,7 +461,7 @@ mod tests {
             actions: Default::default(),
             ..catalog()
         };
-        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY] {
+        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY, &TEST] {
             each_key(file, &mut |spec, key| {
                 let mut schema = property(key, &catalog);
                 schema["$defs"] = json!({ "inputs": {}, "call": {} });

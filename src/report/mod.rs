@@ -29,6 +29,7 @@ mod style;
 mod summary;
 mod tables;
 mod terminal;
+mod test_results;
 #[cfg(test)]
 mod tests_nested;
 mod text;
@@ -53,5 +54,6 @@ pub use tables::{
     status_json, status_text,
 };
 pub use terminal::{RunView, ViewOptions};
+pub use test_results::{test_result_json, test_results_junit, test_results_text};
 pub use text::safe_text;
 pub use timeline::{CancelRow, Finish, Origin, ResumeRow, Timeline};

@@ -8,8 +8,8 @@ use runbook::base::{Diagnostic, Diagnostics, Severity, SourceFile, Value};
 use runbook::check::{Runbooks, check_environment, check_policy};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
-    Limits, decode_environment, decode_policy, decode_runbook, environment_schema, parse_yaml,
-    policy_schema, runbook_schema, schema_text,
+    Limits, decode_environment, decode_policy, decode_runbook, decode_test_file,
+    environment_schema, parse_yaml, policy_schema, runbook_schema, schema_text, test_schema,
 };
 use runbook::model::{ActionCatalog, Environment, Runbook};
 use runbook::settings::Repository;
@@ -61,9 +61,15 @@ enum Format {
     Runbook,
     Environment,
     Policy,
+    Test,
 }
 
-const FORMATS: [Format; 3] = [Format::Runbook, Format::Environment, Format::Policy];
+const FORMATS: [Format; 4] = [
+    Format::Runbook,
+    Format::Environment,
+    Format::Policy,
+    Format::Test,
+];
 
 /// The format that a text begins with, below comments and empty lines.
 fn format_of(text: &str) -> Option<Format> {
@@ -74,6 +80,7 @@ fn format_of(text: &str) -> Option<Format> {
         ["runbook:", "v1", ..] => Some(Format::Runbook),
         ["environment:", "v1", ..] => Some(Format::Environment),
         ["policy:", "v1", ..] => Some(Format::Policy),
+        ["test:", "v1", ..] => Some(Format::Test),
         _ => None,
     }
 }
@@ -124,6 +131,9 @@ fn findings(
                 check_policy(&policy, &mut diags);
             }
         }
+        Format::Test => {
+            decode_test_file(&source, &mut diags);
+        }
     }
     diags.into_sorted()
 }
@@ -152,6 +162,7 @@ fn schema(format: Format) -> (&'static str, Value) {
             environment_schema(&catalog()),
         ),
         Format::Policy => ("schemas/policy.schema.json", policy_schema()),
+        Format::Test => ("schemas/test.schema.json", test_schema()),
     }
 }
 
