@@ -41,6 +41,7 @@ impl Checker<'_> {
             types.push(self.resolve(reference, user, span, diags));
         }
         self.check_types(&condition, &types, at, diags);
+        self.check_constant(&condition, &types, at, diags);
         let gives = match condition.gives() {
             Gives::Other(what) => what.to_owned(),
             Gives::Reference(_) => match types.as_slice() {

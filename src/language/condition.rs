@@ -18,10 +18,10 @@ static ENV: LazyLock<Arc<Env>> =
 /// A parsed condition. Cheap to clone.
 #[derive(Clone)]
 pub struct Condition {
-    tree: Arc<IdedExpr>,
-    references: Arc<[Reference]>,
-    comparisons: Arc<[Comparison]>,
-    truths: Arc<[usize]>,
+    pub(super) tree: Arc<IdedExpr>,
+    pub(super) references: Arc<[Reference]>,
+    pub(super) comparisons: Arc<[Comparison]>,
+    pub(super) truths: Arc<[usize]>,
 }
 
 impl fmt::Debug for Condition {

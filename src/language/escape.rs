@@ -2,6 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::secret_marker::{Deferred, escape_around, mark_json};
 use crate::base::{Value, canonical_json};
 use crate::model::Escape;
 
@@ -28,9 +29,9 @@ pub(crate) fn escape_value(value: &Value, escape: Escape) -> Result<String, Stri
                 "a {} cannot stand in a URL; loop over it with {{{{#each}}}} or write {{{{json ...}}}}",
                 kind_name(value)
             )),
-            scalar => Ok(utf8_percent_encode(&plain_text(scalar)?, URL_PART).to_string()),
+            scalar => encode(&plain_text(scalar)?, Deferred::Url, URL_PART),
         },
-        Escape::Json => Ok(canonical_json(value)),
+        Escape::Json => Ok(json_text(value)),
     }
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn escape_url_start(value: &Value) -> Result<String, String> {
         Value::String(text) if text.starts_with("http://") || text.starts_with("https://") => {
             Ok(text.clone())
         }
+        Value::String(text) => encode(text, Deferred::UrlStart, URL_PART),
         other => escape_value(other, Escape::Url),
     }
 }
@@ -47,7 +49,7 @@ pub(crate) fn escape_url_start(value: &Value) -> Result<String, String> {
 /// The text of a value that stands where a URL names its host.
 pub(crate) fn escape_url_host(value: &Value) -> Result<String, String> {
     match value {
-        Value::String(text) => Ok(utf8_percent_encode(text, URL_HOST).to_string()),
+        Value::String(text) => encode(text, Deferred::UrlHost, URL_HOST),
         other => escape_value(other, Escape::Url),
     }
 }
@@ -64,8 +66,25 @@ pub(crate) fn plain_text(value: &Value) -> Result<String, String> {
         Value::Null => Err("it is null; give a fallback with {{default ... \"text\"}}".to_owned()),
         Value::String(text) => Ok(text.clone()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Array(_) | Value::Object(_) => Ok(canonical_json(value)),
+        Value::Array(_) | Value::Object(_) => Ok(json_text(value)),
     }
+}
+
+/// The canonical JSON text of a value; markers of secrets in it know that they stand inside quotes.
+pub(crate) fn json_text(value: &Value) -> String {
+    mark_json(canonical_json(value))
+}
+
+/// A text as it stands between the quotes of a JSON text.
+pub(crate) fn json_inner(text: &str) -> String {
+    let quoted = canonical_json(&Value::from(text));
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn encode(text: &str, deferred: Deferred, set: &'static AsciiSet) -> Result<String, String> {
+    escape_around(text, deferred, |text| {
+        Ok(utf8_percent_encode(text, set).to_string())
+    })
 }
 
 /// One POSIX shell word.
@@ -96,9 +115,11 @@ pub(crate) fn shell_words(value: &Value) -> Result<String, String> {
 }
 
 fn quote(text: &str) -> Result<String, String> {
-    shlex::try_quote(text)
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| "a shell word cannot hold a NUL byte".to_owned())
+    escape_around(text, Deferred::Shell, |text| {
+        shlex::try_quote(text)
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| "a shell word cannot hold a NUL byte".to_owned())
+    })
 }
 
 /// `text`, `list`, ... for messages.

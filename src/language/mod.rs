@@ -4,6 +4,7 @@ mod cel_syntax;
 mod cel_value;
 pub mod codes;
 mod condition;
+mod constant;
 #[cfg(test)]
 mod corpus;
 mod decode;
@@ -25,6 +26,8 @@ pub use outline::{FileKind, Form, KeyHelp, Place, condition_functions, template_
 pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
 pub use scope::{ExprError, ROOTS, Reference, Scope};
-pub use secret_marker::marker;
+pub use secret_marker::{
+    has_marker, marker, neutralise, neutralise_value, readable, secret_names, substitute,
+};
 pub use template::{MAX_TEMPLATE_BYTES, Template, escape_for};
 pub use yaml::{Limits, parse_yaml, place_in_text, source_from_bytes};

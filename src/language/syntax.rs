@@ -74,7 +74,22 @@ fn plain_reference(inner: &str, offset: usize) -> Option<Reference> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
-    let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
+    // `list[0]` is `list.0`, as conditions write it.
+    let mut segments = Vec::new();
+    for part in path.split('.') {
+        let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
+        segments.push(name.to_owned());
+        while let Some((index, rest)) = indices.strip_prefix('[').and_then(|i| i.split_once(']')) {
+            if !index.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            segments.push(index.to_owned());
+            indices = rest;
+        }
+        if !indices.is_empty() {
+            return None;
+        }
+    }
     let word = segments[0].as_str();
     if !segments.iter().all(|s| plain(s)) || word == "this" || word == "else" {
         return None;

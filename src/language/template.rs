@@ -177,6 +177,8 @@ mod tests {
             ("{{params.count}}", json!(3)),
             ("{{ params.nothing }}", json!(null)),
             ("{{ params.list.1 }}", json!("y z")),
+            ("{{ params.list[1] }}", json!("y z")),
+            ("<{{ params.people[0].name }}>", json!("<Ann>")),
             ("n={{ params.count }}", json!("n=3")),
             ("{{ params.map }} ", json!(r#"{"a":"z","b":1} "#)),
             (

@@ -8,13 +8,17 @@
 
 mod architecture;
 mod bad_input;
+mod check_fixtures;
 mod cli_ending;
 mod cli_exec;
 mod cli_gates;
+mod cli_language;
 mod cli_look;
 mod documents;
 mod end_to_end;
 mod lsp;
+mod previews;
+mod schema_corpus;
 mod schemas;
 mod support;
 mod surface;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runbook::base::{Diagnostic, Diagnostics, Severity, SourceFile, Value};
-use runbook::check::{check, check_environment, check_policy};
+use runbook::check::{Runbooks, check_environment, check_policy};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
     Limits, decode_environment, decode_policy, decode_runbook, environment_schema, parse_yaml,
     policy_schema, runbook_schema, schema_text,
 };
-use runbook::model::{ActionCatalog, Environment};
+use runbook::model::{ActionCatalog, Environment, Runbook};
+use runbook::settings::Repository;
 
 /// What the examples name, and no more than that.
 const ENVIRONMENT: &str = "\
@@ -83,6 +84,21 @@ fn environment_of(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Option<E
     Some(environment)
 }
 
+/// A runbook beside those of this repository, so that it can run them.
+fn with_called(runbook: Runbook, diags: &mut Diagnostics) -> Runbooks {
+    let repository = Repository::at(root());
+    let mut runbooks = Runbooks::named(repository.runbooks().expect("a readable folder"));
+    let name = runbook.name.value.clone();
+    runbooks.insert(&name, Some(runbook));
+    while let Some(called) = runbooks.missing() {
+        let path = repository.runbook_file(&called);
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        let source = SourceFile::new(repository.shown(&path), text);
+        runbooks.insert(&called, decode_runbook(&source, diags));
+    }
+    runbooks
+}
+
 /// Every finding in a file, warnings included.
 fn findings(
     path: &str,
@@ -95,7 +111,9 @@ fn findings(
     match format {
         Format::Runbook => {
             if let Some(runbook) = decode_runbook(&source, &mut diags) {
-                check(runbook, environment, &catalog(), &mut diags);
+                let name = runbook.name.value.clone();
+                let mut runbooks = with_called(runbook, &mut diags);
+                runbooks.check(&name, environment, &catalog(), &mut diags);
             }
         }
         Format::Environment => {

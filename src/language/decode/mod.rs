@@ -29,3 +29,5 @@ pub use runbook::decode_runbook;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_loops;
