@@ -128,27 +128,51 @@ impl Place {
         }
     }
 
-    /// The keys of an object, in the order in which people write them; none for anything else.
+    /// The forms that a value may have: one, or each of several.
+    pub fn alternatives(self) -> Vec<Self> {
+        match self.0 {
+            Shape::Either(first, second) => {
+                let mut all = Self(first).alternatives();
+                all.extend(Self(second).alternatives());
+                all
+            }
+            _ => vec![self],
+        }
+    }
+
+    /// The keys of an object, in the order in which people write them; none for anything else. Where
+    /// it may be one of two objects: those of both, of which none but the common ones is required.
     pub fn keys(self) -> impl Iterator<Item = KeyHelp> {
-        let spec = self.spec();
-        spec.into_iter()
-            .flat_map(ObjectSpec::present)
-            .map(KeyHelp::from)
+        let specs = self.specs();
+        let mut found: Vec<KeyHelp> = Vec::new();
+        for key in specs.iter().copied().flat_map(ObjectSpec::present) {
+            if !found.iter().any(|known| known.name == key.name) {
+                let everywhere = specs.iter().all(|spec| {
+                    let key = spec.get(key.name);
+                    key.is_some_and(|key| key.presence == Presence::Required)
+                });
+                found.push(KeyHelp {
+                    required: everywhere,
+                    ..KeyHelp::from(key)
+                });
+            }
+        }
+        found.into_iter()
     }
 
     /// One key of an object.
     pub fn key(self, name: &str) -> Option<KeyHelp> {
-        self.spec()?.get(name).map(KeyHelp::from)
+        self.keys().find(|key| key.name == name)
     }
 
     /// With its article, what an object is: `a step`.
     pub fn what(self) -> Option<&'static str> {
-        self.spec().map(|spec| spec.what)
+        self.specs().first().map(|spec| spec.what)
     }
 
     /// Whether an object may have keys beside those of the table, which somebody else judges.
     pub fn is_open(self) -> bool {
-        self.spec().is_some_and(|spec| spec.open)
+        self.specs().iter().any(|spec| spec.open)
     }
 
     /// The place below a key of an object, a name of a map, or an item of a list.
@@ -162,13 +186,14 @@ impl Place {
         }
     }
 
-    fn spec(self) -> Option<&'static ObjectSpec> {
-        match self.0 {
-            Shape::Object(spec) => Some(spec),
-            // Only one of the two forms has keys.
-            Shape::Either(first, second) => Self(first).spec().or_else(|| Self(second).spec()),
-            _ => None,
-        }
+    fn specs(self) -> Vec<&'static ObjectSpec> {
+        self.alternatives()
+            .into_iter()
+            .filter_map(|place| match place.0 {
+                Shape::Object(spec) => Some(*spec),
+                _ => None,
+            })
+            .collect()
     }
 }
 

@@ -26,20 +26,7 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
     let source = SourceFile::new(project.shown(document.path), document.text);
     let mut diags = Diagnostics::new();
     match document.kind {
-        FileKind::Runbook => {
-            let environment = environment(document);
-            if let Some(runbook) = decode_runbook(&source, &mut diags) {
-                let name = runbook.name.value.clone();
-                let mut runbooks = Runbooks::named(project.runbooks());
-                runbooks.insert(&name, Some(runbook));
-                while let Some(called) = runbooks.missing() {
-                    let file = project.runbook(&called);
-                    let runbook = file.and_then(|file| decode_runbook(&file.source, &mut diags));
-                    runbooks.insert(&called, runbook);
-                }
-                runbooks.check(&name, environment.as_ref(), project.catalog, &mut diags);
-            }
-        }
+        FileKind::Runbook => runbook(document, &source, &mut diags),
         FileKind::Environment => {
             if let Some(environment) = decode_environment(&source, &mut diags) {
                 check_environment(&environment, project.catalog, &mut diags);
@@ -57,6 +44,27 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
         first.is_none_or(|label| label.source.path == source.path)
     });
     found
+}
+
+/// Checks a runbook with those that it runs, whose own mistakes are theirs to show.
+fn runbook(document: &Document<'_>, source: &Arc<SourceFile>, diags: &mut Diagnostics) {
+    let project = document.project;
+    let environment = environment(document);
+    let decoded = decode_runbook(source, diags);
+    let stem = document.path.file_stem().and_then(|stem| stem.to_str());
+    let name = match (stem, &decoded) {
+        (Some(stem), _) => stem.to_owned(),
+        (None, Some(runbook)) => runbook.name.value.clone(),
+        (None, None) => return,
+    };
+    let mut runbooks = Runbooks::named(project.runbooks());
+    runbooks.insert(&name, decoded);
+    while let Some(called) = runbooks.missing() {
+        let file = project.runbook(&called);
+        let runbook = file.and_then(|file| decode_runbook(&file.source, &mut Diagnostics::new()));
+        runbooks.insert(&called, runbook);
+    }
+    runbooks.check(&name, environment.as_ref(), project.catalog, diags);
 }
 
 /// The environment that a runbook is checked against; one that is broken has no services that a

@@ -168,8 +168,7 @@ fn place(line: u32, start: u32, end: u32) -> Value {
 }
 
 /// A step that uses an unknown action, behind letters that are wide in every encoding but one.
-const BROKEN: &str =
-    "runbook: v1\nname: a\ntitle: A\nsteps:\n  - { name: \"ü𝄞\", id: x, uses: wiat }\n";
+const BROKEN: &str = "runbook: v1\nname: a\ntitle: A\nsteps:\n  - { name: \"ü𝄞\", id: x, uses: wiat, with: { duration: 1s } }\n";
 
 fn repository() -> TestEnv {
     let env = TestEnv::with_runbook("a", BROKEN);

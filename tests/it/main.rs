@@ -17,6 +17,7 @@ mod documents;
 mod end_to_end;
 mod lsp;
 mod previews;
+mod schema_corpus;
 mod schemas;
 mod shipped_tests;
 mod support;
