@@ -112,7 +112,7 @@ pub enum Command {
 
     /// Check runbooks, environments and the policy without running anything
     #[command(
-        after_help = "Example:\n  runbook check\n  runbook check service-restart --env local"
+        after_help = "Example:\n  runbook check\n  runbook check service-restart --env local\n  runbook check --deny warnings --format sarif > findings.sarif"
     )]
     Check(CheckArgs),
 
@@ -229,6 +229,35 @@ pub struct ShowArgs {
 pub struct CheckArgs {
     /// Runbooks to check [default: all, and the environments and the policy]
     pub runbooks: Vec<String>,
+
+    /// Fail (exit code 3) also when there are findings of this level or above
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub deny: Option<DenyLevel>,
+
+    /// How findings are written; `json` is the same as --output json
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub format: Option<CheckFormat>,
+}
+
+/// From which level on findings make `check` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DenyLevel {
+    /// Errors and warnings
+    Warnings,
+    /// Every finding
+    Notes,
+}
+
+/// How `check` writes its findings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// With source lines, for people
+    #[default]
+    Human,
+    /// One JSON value a line
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
 }
 
 /// `runbook test`

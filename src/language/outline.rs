@@ -1,10 +1,10 @@
 //! What may stand where in a file, for editors: the table of keys, seen from outside.
 
-use super::cel_syntax::FUNCTIONS;
+use super::cel_function::FUNCTIONS;
 use super::decode::{
     ENVIRONMENT, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES, failure_names,
 };
-use super::render::HELPERS;
+use super::helper::HELPERS;
 
 /// The kinds of files of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -199,12 +199,12 @@ impl Place {
 
 /// The helpers that templates may call.
 pub fn template_helpers() -> &'static [&'static str] {
-    &HELPERS
+    HELPERS
 }
 
 /// The functions that conditions may call.
 pub fn condition_functions() -> &'static [&'static str] {
-    &FUNCTIONS
+    FUNCTIONS
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod plan_text;
 #[cfg(test)]
 mod robustness;
 mod rows;
+mod sarif;
 mod style;
 mod summary;
 mod tables;
@@ -45,6 +46,7 @@ pub use markdown::report_markdown;
 pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
 pub use rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
+pub use sarif::diagnostics_sarif;
 pub use style::Style;
 pub use summary::summary;
 pub use tables::{

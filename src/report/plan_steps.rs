@@ -3,11 +3,11 @@
 use super::plan_text::{assignment, entries, expr_text, is_gate};
 use super::style::{Paint, Style, Symbol};
 use super::text::{clip, count, human, one_line, pad, value_text, width};
-use crate::base::HumanDuration;
+use crate::base::{HumanDuration, StepId};
 use crate::model::{Backoff, Effect, MaxFailures, OnFailure, StepOnFailure};
 use crate::plan::{
     Plan, PlanAction, PlanBlock, PlanForEach, PlanRetry, PlanRollback, PlanStep, PlanUnless,
-    instance_keys,
+    PointOfNoReturn, instance_keys,
 };
 
 /// Columns that a sub-runbook's steps stand to the right of what calls them.
@@ -16,8 +16,11 @@ const STEP_IN: usize = 5;
 const INSTANCES: usize = 20;
 
 /// What all steps of one runbook share on the page.
-pub(super) struct Page {
+pub(super) struct Page<'a> {
+    plan: &'a Plan,
     style: Style,
+    /// The step that calls this runbook.
+    caller: Option<StepId>,
     /// What needs no word, because the runbook says it for all its steps.
     usual: Vec<StepOnFailure>,
     /// Width of the column of ids.
@@ -28,16 +31,18 @@ pub(super) struct Page {
     above: String,
 }
 
-impl Page {
+impl<'a> Page<'a> {
     /// The page of a plan's own steps.
-    pub(super) fn of(plan: &Plan, style: Style) -> Self {
+    pub(super) fn of(plan: &'a Plan, style: Style) -> Self {
         let usual = match plan.on_failure {
             OnFailure::Rollback => StepOnFailure::Rollback,
             OnFailure::Stop => StepOnFailure::Stop,
         };
         let steps = plan.steps.iter().chain(&plan.verify).chain(&plan.finally);
         Self {
+            plan,
             style,
+            caller: None,
             usual: vec![usual],
             ids: id_column(steps),
             left: 0,
@@ -46,13 +51,23 @@ impl Page {
     }
 
     /// The page of a sub-runbook. There a failure that does not go on is the caller's to judge.
-    fn inside(&self, block: &PlanBlock, number: &str) -> Self {
+    fn inside(&self, step: &PlanStep, block: &PlanBlock, number: &str) -> Self {
         Self {
+            plan: self.plan,
             style: self.style,
+            caller: Some(self.path(step)),
             usual: vec![StepOnFailure::Stop, StepOnFailure::Rollback],
             ids: id_column(block.parts().map(|(step, _)| step)),
             left: self.left + STEP_IN,
             above: format!("{number}."),
+        }
+    }
+
+    /// The id of a step as a run knows it.
+    fn path(&self, step: &PlanStep) -> StepId {
+        match &self.caller {
+            Some(caller) => caller.inside(&step.id),
+            None => step.id.clone(),
         }
     }
 
@@ -140,9 +155,9 @@ impl Page {
             ));
         }
         match &step.block {
-            Some(block) => out.push_str(&self.block(block, number)),
-            None if !gate => out.push_str(&self.undo(step)),
-            None => {}
+            Some(block) => out.push_str(&self.block(step, block, number)),
+            None if gate => out.push_str(&self.lets_through(step)),
+            None => out.push_str(&self.undo(step)),
         }
         out
     }
@@ -193,9 +208,22 @@ impl Page {
     }
 
     /// A sub-runbook: its steps, and how they are judged and given back.
-    fn block(&self, block: &PlanBlock, number: &str) -> String {
+    /// What a gate holds back that no rollback undoes.
+    fn lets_through(&self, step: &PlanStep) -> String {
+        let crossings = self.plan.crossed_after(&self.path(step));
+        if crossings.is_empty() {
+            return String::new();
+        }
+        let text = format!(
+            "{}, which cannot be undone",
+            PointOfNoReturn::list(&crossings)
+        );
+        self.detail("lets through", &text, Paint::Care)
+    }
+
+    fn block(&self, step: &PlanStep, block: &PlanBlock, number: &str) -> String {
         let style = self.style;
-        let page = self.inside(block, number);
+        let page = self.inside(step, block, number);
         let mut out = self.detail("file", &block.file, Paint::Dim);
         let mut first = 1;
         for (heading, steps) in [

@@ -5,7 +5,7 @@ use super::style::{Paint, Style};
 use super::text::{Cell, Table, clip, count, one_line, value_text, width};
 use crate::base::{Digest, Value};
 use crate::model::{Effect, OnCancel, OnFailure, Risk, RunbookSeverity};
-use crate::plan::{Expr, Plan, PlanRollback, PlanStep};
+use crate::plan::{Expr, Plan, PlanRollback, PlanStep, PointOfNoReturn};
 
 /// The action of a gate; the engine itself performs it.
 pub(crate) const APPROVAL: &str = "approval";
@@ -105,6 +105,14 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
         fact("objectives", objectives.join(", "), Paint::Plain);
     }
     fact("on failure", on_failure_text(plan), Paint::Plain);
+    let crossings = plan.points_of_no_return();
+    if !crossings.is_empty() {
+        fact(
+            "no return",
+            format!("after {}", PointOfNoReturn::list(&crossings)),
+            Paint::Care,
+        );
+    }
     fact("digest", format!("sha256:{}", digest.short()), Paint::Plain);
     format!(
         "{name}{title}\n{}{}{}",

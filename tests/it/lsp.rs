@@ -311,7 +311,8 @@ fn what_is_not_saved_yet_counts_and_so_does_what_others_save() {
     let mut editor = Editor::ready(&env, &watch);
     let registered = editor.until(|message| message["method"] == "client/registerCapability");
     assert!(registered["params"].to_string().contains("**/*.yaml"));
-    let text = "runbook: v1\nname: a\nsteps:\n  - { id: x, uses: service.stop, with: { service: web }, rollback: { irreversible: true, reason: because } }\n";
+    let text =
+        "runbook: v1\nname: a\nsteps:\n  - { id: x, uses: service.stop, with: { service: web } }\n";
     editor.open("runbooks/a.yaml", text);
     let codes = |found: &[Value]| -> Vec<String> {
         found

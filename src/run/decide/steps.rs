@@ -283,10 +283,12 @@ impl Decider<'_> {
         let (node, step) = (&self.state.nodes[i], self.state.step(i));
         match self.inputs(i) {
             Ok(inputs) => {
-                let message = inputs.get("message").and_then(Value::as_str);
+                let asked = inputs.get("message").and_then(Value::as_str);
+                let asked = asked.unwrap_or_default();
+                let message = self.state.plan().gate_message(&node.id, asked);
                 self.record(EventKind::GateOpened {
                     step: node.id.clone(),
-                    message: message.unwrap_or_default().to_owned(),
+                    message,
                     expires_at: step.timeout.map(|t| self.now.plus(t.0)),
                 });
             }
