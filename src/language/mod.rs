@@ -12,6 +12,7 @@ mod params;
 mod render;
 mod schema;
 mod scope;
+pub mod secret_marker;
 mod syntax;
 mod template;
 mod yaml;

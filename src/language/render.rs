@@ -11,11 +11,12 @@ use handlebars::{
 };
 
 use super::escape::{
-    escape_url_host, escape_url_start, escape_value, is_before_host, plain_text, shell_words,
+    escape_url_host, escape_url_start, escape_value, is_before_host, json_text, plain_text,
+    shell_words,
 };
 use super::scope::{ExprError, Reference, Scope};
 use super::syntax::Part;
-use crate::base::{Value, canonical_json};
+use crate::base::Value;
 use crate::model::Escape;
 
 /// Writes a value, escaped for the place. The names hold a character no identifier may have.
@@ -53,7 +54,7 @@ fn registry(escape: Escape) -> Handlebars<'static> {
     ] {
         registry.register_helper(name, Box::new(Write { escape, how }));
     }
-    registry.register_helper("json", Box::new(Convert(|v| Ok(canonical_json(v)))));
+    registry.register_helper("json", Box::new(Convert(json_text)));
     registry.register_helper("sh", Box::new(Convert(shell_words)));
     registry.register_helper("default", Box::new(Default_));
     registry
