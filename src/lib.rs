@@ -13,6 +13,7 @@ pub mod event;
 pub mod handler;
 pub mod handlers;
 pub mod language;
+pub mod lsp;
 pub mod model;
 pub mod plan;
 pub mod report;

@@ -132,9 +132,23 @@ impl StepId {
     /// (`[A-Za-z0-9_.-]`, 1 to 64 characters).
     #[must_use]
     pub fn instance(&self, key: &str) -> Option<Self> {
-        key_problem(key)
-            .is_none()
-            .then(|| Self(Arc::from(format!("{self}[{key}]"))))
+        Self::is_key(key).then(|| Self(Arc::from(format!("{self}[{key}]"))))
+    }
+
+    /// Whether a text can be the key of an instance.
+    pub fn is_key(text: &str) -> bool {
+        key_problem(text).is_none()
+    }
+
+    /// What tells an instance from the others of its loop; `None` for anything else.
+    pub fn key(&self) -> Option<&str> {
+        let (_, key) = self.0.strip_suffix(']')?.rsplit_once('[')?;
+        Some(key)
+    }
+
+    /// The last part of the path, with its key: `deploy/restart[api]` → `restart[api]`.
+    pub fn last(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
     }
 
     /// The id as its own runbook writes it: `deploy[api]/restart[1]` → `restart`.
@@ -330,6 +344,10 @@ mod tests {
         assert_eq!(StepId::parse(restart.as_str()), Ok(restart.clone()));
         assert_eq!(restart.written(), "restart");
         assert_eq!(restart.depth(), 2);
+        assert_eq!(restart.last(), "restart");
+        assert_eq!(restart.key(), None);
+        assert_eq!(deploy.key(), Some("api-1.eu"));
+        assert_eq!(deploy.last(), "deploy[api-1.eu]");
         assert_eq!(restart.file_stem(), "deploy[api-1.eu].restart");
         assert_eq!(restart.parent(), Some(deploy.clone()));
         assert_eq!(deploy.parent(), Some(id("deploy")));

@@ -3,6 +3,7 @@
 //! Everything here is plain data and pure functions. No room below it, so it may be
 //! imported from everywhere.
 
+mod canonical;
 mod diagnostic;
 mod digest;
 mod duration;
@@ -14,6 +15,7 @@ mod suggest;
 mod time;
 mod value;
 
+pub use canonical::{Omit, canonical_text};
 pub use diagnostic::{
     Code, CodePage, Diagnostic, Diagnostics, Label, Severity, SourceFile, Span, Spanned,
 };

@@ -13,11 +13,15 @@ pub(super) fn check(step: &Step, source: &Arc<SourceFile>, diags: &mut Diagnosti
     if step.action.uses.value != APPROVAL {
         return;
     }
-    let keys: [(&str, Option<Span>); 5] = [
+    let keys: [(&str, Option<Span>); 6] = [
         ("retry", step.retry.as_ref().map(|s| s.span)),
         ("until", step.until.as_ref().map(|s| s.span)),
         ("verify", step.verify.as_ref().map(|s| s.span)),
         ("rollback", step.rollback.as_ref().map(|s| s.span)),
+        (
+            "idempotency_key",
+            step.idempotency_key.as_ref().map(|key| key.span),
+        ),
         ("effect", step.effect.as_ref().map(|s| s.span)),
     ];
     for (key, span) in keys {

@@ -1,45 +1,78 @@
 //! The order of the rules, and what they share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::for_each::LoopScope;
 use super::reference::{Place, StepReference, User};
+use super::runbooks::Runbooks;
+use super::sub_runbook::{Callees, Interface};
 use super::texts::Texts;
 use super::{action, approval, graph, param, polling};
-use crate::base::{Diagnostics, Severity, SourceFile, Span};
-use crate::model::{ActionCatalog, Environment, Rollback, Runbook, Step, Ty};
+use crate::base::{Dag, Diagnostics, Severity, SourceFile, Span};
+use crate::model::{
+    Action, ActionCatalog, ActionManifest, Environment, Rollback, Runbook, Step, Ty, Unless,
+};
 
-/// A runbook that kept every rule: the only thing a plan can be made of.
+/// A runbook that kept every rule, with the runbooks that it runs: the only thing a plan can be made
+/// of. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CheckedRunbook(Arc<Checked>);
+
 #[derive(Debug)]
-pub struct CheckedRunbook {
+struct Checked {
     runbook: Runbook,
     texts: Texts,
     needs: Vec<Vec<usize>>,
+    verify_needs: Vec<Vec<usize>>,
     written_as_text: HashSet<Span>,
+    used_secrets: BTreeSet<String>,
+    interface: Arc<Interface>,
+    called: BTreeMap<String, CheckedRunbook>,
 }
 
 impl CheckedRunbook {
     /// The runbook.
     pub fn runbook(&self) -> &Runbook {
-        &self.runbook
+        &self.0.runbook
     }
 
     /// What each of `steps` needs, as positions in `steps`, in the order written.
     pub fn needs(&self) -> &[Vec<usize>] {
-        &self.needs
+        &self.0.needs
+    }
+
+    /// What each of `verify` needs, as positions in `verify`, in the order written.
+    pub fn verify_needs(&self) -> &[Vec<usize>] {
+        &self.0.verify_needs
+    }
+
+    /// A runbook that one of its steps runs.
+    pub fn called(&self, name: &str) -> Option<&Self> {
+        self.0.called.get(name)
+    }
+
+    /// The secrets of the environment that its own expressions use; not those of the runbooks it runs.
+    pub fn used_secrets(&self) -> &BTreeSet<String> {
+        &self.0.used_secrets
     }
 
     pub(crate) fn texts(&self) -> &Texts {
-        &self.texts
+        &self.0.texts
+    }
+
+    pub(crate) fn interface(&self) -> &Interface {
+        &self.0.interface
     }
 
     /// Whether a lone reference gives a number or boolean to an input that wants text.
     pub(crate) fn is_written_as_text(&self, span: Span) -> bool {
-        self.written_as_text.contains(&span)
+        self.0.written_as_text.contains(&span)
     }
 }
 
-/// Checks a runbook. Without an environment, names of services and variables are not looked at.
+/// Checks a runbook that stands alone; one that runs others goes through [`Runbooks::check`].
+/// Without an environment, names of services, secrets and variables are not looked at.
 ///
 /// `None` when any finding in this file is an error, the decoder's included; warnings alone do not
 /// stop a run.
@@ -49,35 +82,63 @@ pub fn check(
     catalog: &ActionCatalog,
     diags: &mut Diagnostics,
 ) -> Option<CheckedRunbook> {
+    let mut runbooks = Runbooks::default();
+    let name = runbook.name.value.clone();
+    runbooks.insert(&name, Some(runbook));
+    runbooks.check(&name, environment, catalog, diags)
+}
+
+/// Checks one runbook against what is known of those that it runs.
+pub(super) fn check_one(
+    runbook: Runbook,
+    callees: &Callees,
+    environment: Option<&Environment>,
+    catalog: &ActionCatalog,
+    diags: &mut Diagnostics,
+) -> (Arc<Interface>, Option<CheckedRunbook>) {
     let mut checker = Checker {
         runbook: &runbook,
         environment,
         catalog,
+        callees,
         texts: Texts::default(),
         outputs: HashMap::new(),
         ids: HashMap::new(),
         used_params: HashSet::new(),
+        used_secrets: BTreeSet::new(),
         step_references: Vec::new(),
         written_as_text: HashSet::new(),
+        item: None,
+        item_checks: 0,
     };
     checker.collect_ids();
     param::check_declarations(&runbook, environment, diags);
-    for (finally, list) in [(false, &runbook.steps), (true, &runbook.finally)] {
-        for (index, step) in list.iter().enumerate() {
+    for part in Part::ALL {
+        for (index, step) in part.steps(&runbook).iter().enumerate() {
             if diags.is_full() {
                 break;
             }
-            checker.check_step(step, StepAt { finally, index }, diags);
+            checker.check_step(step, StepAt { part, index }, diags);
         }
     }
-    checker.check_runbook_outputs(diags);
+    let outputs = checker.check_runbook_outputs(diags);
+    let interface = Arc::new(Interface::of(&runbook, outputs, catalog, callees, diags));
     param::check_unused(&runbook, &checker.used_params, diags);
-    let needs = graph::check_needs(&runbook, diags);
-    if let Some(dag) = &needs {
-        graph::check_order(&runbook, dag, &checker.step_references, diags);
-        graph::check_gates(&runbook, dag, diags);
-    }
-    let (texts, written_as_text) = (checker.texts, checker.written_as_text);
+    graph::check_finally_needs(&runbook, diags);
+    let [needs, verify_needs] = [Part::Steps, Part::Verify].map(|part| {
+        let dag = graph::check_needs(&runbook, part, diags)?;
+        graph::check_order(&runbook, part, &dag, &checker.step_references, diags);
+        if part == Part::Steps {
+            graph::check_gates(&runbook, &dag, diags);
+        }
+        Some(dag)
+    });
+    let Checker {
+        texts,
+        written_as_text,
+        used_secrets,
+        ..
+    } = checker;
     let broken = diags.iter().any(|finding| {
         finding.severity == Severity::Error
             && finding
@@ -85,23 +146,51 @@ pub fn check(
                 .iter()
                 .any(|label| Arc::ptr_eq(&label.source, &runbook.source))
     });
-    if broken {
-        return None;
-    }
-    let dag = needs.unwrap_or_default();
-    let needs = (0..dag.len()).map(|n| dag.needs(n).to_vec()).collect();
-    Some(CheckedRunbook {
+    let called = callees.checked();
+    let (false, Some(called)) = (broken, called) else {
+        return (interface, None);
+    };
+    let listed = |dag: Option<Dag>| -> Vec<Vec<usize>> {
+        let dag = dag.unwrap_or_default();
+        (0..dag.len()).map(|n| dag.needs(n).to_vec()).collect()
+    };
+    let checked = CheckedRunbook(Arc::new(Checked {
+        needs: listed(needs),
+        verify_needs: listed(verify_needs),
         runbook,
         texts,
-        needs,
         written_as_text,
-    })
+        used_secrets,
+        interface: Arc::clone(&interface),
+        called,
+    }));
+    (interface, Some(checked))
 }
 
-/// Which step: a position in `steps` or in `finally`.
+/// A list of steps of a runbook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Steps,
+    Verify,
+    Finally,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 3] = [Self::Steps, Self::Verify, Self::Finally];
+
+    pub(super) fn steps(self, runbook: &Runbook) -> &[Step] {
+        match self {
+            Self::Steps => &runbook.steps,
+            Self::Verify => &runbook.verify,
+            Self::Finally => &runbook.finally,
+        }
+    }
+}
+
+/// Which step: a list, and a position in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StepAt {
-    pub(super) finally: bool,
+    pub(super) part: Part,
     pub(super) index: usize,
 }
 
@@ -110,12 +199,19 @@ pub(super) struct Checker<'a> {
     pub(super) runbook: &'a Runbook,
     pub(super) environment: Option<&'a Environment>,
     pub(super) catalog: &'a ActionCatalog,
+    /// The runbooks that it runs.
+    pub(super) callees: &'a Callees,
     pub(super) texts: Texts,
     pub(super) outputs: HashMap<&'a str, Arc<Ty>>,
     pub(super) ids: HashMap<&'a str, StepAt>,
     pub(super) used_params: HashSet<&'a str>,
+    pub(super) used_secrets: BTreeSet<String>,
     pub(super) step_references: Vec<StepReference>,
     pub(super) written_as_text: HashSet<Span>,
+    /// The loop of the step at hand, if it is one.
+    pub(super) item: Option<LoopScope<'a>>,
+    /// How many written items were checked so far.
+    pub(super) item_checks: usize,
 }
 
 impl<'a> Checker<'a> {
@@ -124,10 +220,14 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn step(&self, at: StepAt) -> &'a Step {
-        if at.finally {
-            &self.runbook.finally[at.index]
-        } else {
-            &self.runbook.steps[at.index]
+        &at.part.steps(self.runbook)[at.index]
+    }
+
+    /// What an action or a runbook declares; `None` when nothing is known of it.
+    pub(super) fn manifest(&self, uses: &str) -> Option<&'a ActionManifest> {
+        match uses.strip_prefix(Action::RUNBOOK) {
+            Some(name) => self.callees.interface(name).map(|i| &i.manifest),
+            None => self.catalog.get(uses),
         }
     }
 
@@ -137,25 +237,43 @@ impl<'a> Checker<'a> {
     }
 
     fn collect_ids(&mut self) {
-        for (finally, list) in [(false, &self.runbook.steps), (true, &self.runbook.finally)] {
-            for (index, step) in list.iter().enumerate() {
-                let at = StepAt { finally, index };
+        for part in Part::ALL {
+            for (index, step) in part.steps(self.runbook).iter().enumerate() {
+                let at = StepAt { part, index };
                 // The decoder reports two steps with one id.
                 self.ids.entry(step.id.value.as_str()).or_insert(at);
                 let rollback = match step.rollback.as_ref().map(|r| &r.value) {
                     Some(Rollback::Undo { action, .. }) => Some(action),
                     _ => None,
                 };
-                for action in [Some(&step.action), rollback].into_iter().flatten() {
-                    let name = action.uses.value.as_str();
-                    if !self.outputs.contains_key(name)
-                        && let Some(manifest) = self.catalog.get(name)
-                    {
-                        let ty = Arc::new(Ty::from_schema(&manifest.output));
-                        self.outputs.insert(name, ty);
-                    }
+                let probe = match step.unless.as_ref().map(|u| &u.value) {
+                    Some(Unless::Probe { action, .. }) => Some(action),
+                    _ => None,
+                };
+                for action in [Some(&step.action), rollback, probe].into_iter().flatten() {
+                    self.collect_outputs(action);
                 }
             }
+        }
+    }
+
+    fn collect_outputs(&mut self, action: &'a Action) {
+        let name = action.uses.value.as_str();
+        if self.outputs.contains_key(name) {
+            return;
+        }
+        let ty = match action.runbook() {
+            Some(runbook) => {
+                let interface = self.callees.interface(runbook);
+                interface.map(|interface| Arc::clone(&interface.outputs))
+            }
+            None => {
+                let manifest = self.catalog.get(name);
+                manifest.map(|manifest| Arc::new(Ty::from_schema(&manifest.output)))
+            }
+        };
+        if let Some(ty) = ty {
+            self.outputs.insert(name, ty);
         }
     }
 
@@ -165,10 +283,22 @@ impl<'a> Checker<'a> {
             place,
         };
         let source = self.source();
-        action::check_known(&step.action, self.catalog, source, diags);
+        if step.action.runbook().is_none() {
+            action::check_known(&step.action, self.catalog, source, diags);
+        }
         polling::check(step, source, diags);
         approval::check(step, source, diags);
+        if at.part == Part::Verify {
+            self.check_verify_step(step, diags);
+        }
+        self.enter_loop(step.for_each.as_ref(), at, diags);
         self.check_with(&step.action, step.template, user(Place::Before), diags);
+        self.check_variables(step, at, diags);
+        self.check_secret_names(step, diags);
+        if let Some(key) = &step.idempotency_key {
+            let text = serde_json::json!({ "type": "string" });
+            self.check_named("idempotency_key", &text, key, user(Place::Before), diags);
+        }
         for (text, place) in [
             (&step.when, Place::Before),
             (&step.until, Place::After),
@@ -178,8 +308,9 @@ impl<'a> Checker<'a> {
                 self.check_condition(text, user(place), diags);
             }
         }
+        self.check_unless(step, at, diags);
         for value in step.outputs.values() {
-            self.check_free_value(value, user(Place::After), diags);
+            self.check_value(value, user(Place::After), diags);
         }
         if let Some(rollback) = &step.rollback
             && let Rollback::Undo { action, .. } = &rollback.value
@@ -187,16 +318,19 @@ impl<'a> Checker<'a> {
             action::check_known(action, self.catalog, source, diags);
             self.check_with(action, step.template, user(Place::Rollback), diags);
         }
+        self.item = None;
     }
 
-    fn check_runbook_outputs(&mut self, diags: &mut Diagnostics) {
+    /// The types of the runbook's outputs.
+    fn check_runbook_outputs(&mut self, diags: &mut Diagnostics) -> BTreeMap<String, Ty> {
         let user = User {
             step: None,
             place: Place::End,
         };
         let runbook = self.runbook;
-        for value in runbook.outputs.values() {
-            self.check_free_value(value, user, diags);
-        }
+        let outputs = runbook.outputs.iter();
+        outputs
+            .map(|(name, value)| (name.clone(), self.check_value(value, user, diags)))
+            .collect()
     }
 }

@@ -36,6 +36,17 @@ codes! {
     NEEDS_ITSELF = "RB0302", "a step needs itself";
     CYCLE = "RB0303", "steps need each other in a circle";
     IDLE_GATE = "RB0304", "nothing waits for an approval";
+    NOT_A_LIST = "RB0308", "a loop over something that is no list";
+    TOO_MANY_INSTANCES = "RB0309", "a loop over too many items";
+    UNKNOWN_RUNBOOK = "RB0310", "there is no such runbook";
+    CALLS_ITSELF = "RB0311", "a runbook runs itself";
+    TOO_DEEP = "RB0312", "runbooks run each other too deep";
+    TOO_MANY_STEPS = "RB0313", "a plan has too many steps";
+    VERIFY_CHANGES = "RB0314", "a step of verify changes something";
+    PROBE_CHANGES = "RB0315", "the action of unless changes something";
+    NO_VARIABLES = "RB0316", "environment on a step that starts no program";
+    VARIABLE_TWICE = "RB0317", "a variable is given twice";
+    UNKNOWN_SECRET = "RB0318", "there is no such secret";
     UNUSED_PARAM = "RB0401", "a parameter is never used";
     UNKNOWN_SERVICE = "RB0402", "the environment has no such service";
     UNKNOWN_CONNECTION = "RB0403", "the environment has no such connection";

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::codes;
 use super::input::{InputCheck, Subject, TextIs};
 use crate::base::{Diagnostic, Diagnostics, SourceFile, Span, did_you_mean};
-use crate::model::{ActionCatalog, Environment};
+use crate::language::Template;
+use crate::model::{ActionCatalog, Environment, YamlValue, YamlValueKind};
 
 /// Checks an environment file.
 pub fn check_environment(
@@ -14,6 +15,11 @@ pub fn check_environment(
     diags: &mut Diagnostics,
 ) {
     let source = &environment.source;
+    let services = environment.services.values().map(|s| &s.config);
+    let connections = environment.connections.values().map(|c| &c.config);
+    for config in services.chain(connections) {
+        check_secrets(environment, config, diags);
+    }
     for service in environment.services.values() {
         let name = &service.provider.value;
         let Some(provider) = catalog.providers.get(name) else {
@@ -41,6 +47,53 @@ pub fn check_environment(
         .run(&provider.config, &service.config, &mut |_, _| {
             TextIs::Literal
         });
+    }
+}
+
+/// The secret that a text of a service or connection is a reference to: exactly `{{ secrets.NAME }}`.
+pub(crate) fn secret_reference(text: &str) -> Option<String> {
+    if !text.contains("secrets.") {
+        return None;
+    }
+    let template = Template::parse(text).ok()?;
+    match template.whole()?.path.as_slice() {
+        [root, name] if root == "secrets" => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// References to secrets that the environment does not have.
+fn check_secrets(environment: &Environment, value: &YamlValue, diags: &mut Diagnostics) {
+    match &value.kind {
+        YamlValueKind::Literal(_) => {}
+        YamlValueKind::Text { text, .. } => {
+            let Some(name) = secret_reference(text) else {
+                return;
+            };
+            if environment.secrets.contains_key(&name) {
+                return;
+            }
+            let known = environment.secrets.keys().map(String::as_str);
+            let finding = Diagnostic::error(
+                codes::UNKNOWN_SECRET,
+                format!("there is no secret `{name}`"),
+            )
+            .at(&environment.source, value.span, "unknown secret");
+            diags.push(match did_you_mean(&name, known) {
+                Some(near) => finding.help(format!("did you mean `secrets.{near}`?")),
+                None => finding.help("add it under `secrets:` of this file"),
+            });
+        }
+        YamlValueKind::List(items) => {
+            for item in items {
+                check_secrets(environment, item, diags);
+            }
+        }
+        YamlValueKind::Map(map) => {
+            for (_, item) in map.values() {
+                check_secrets(environment, item, diags);
+            }
+        }
     }
 }
 

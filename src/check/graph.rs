@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::approval::APPROVAL;
+use super::checker::Part;
 use super::codes;
 use super::reference::StepReference;
 use crate::base::{Cycle, Dag, Diagnostic, Diagnostics, did_you_mean};
 use crate::model::{Needs, Runbook, Step};
 
-/// The graph of `steps`; `None` when it has circles or two steps share an id.
-pub(super) fn check_needs(runbook: &Runbook, diags: &mut Diagnostics) -> Option<Dag> {
-    let index: HashMap<&str, usize> = runbook
-        .steps
+/// The graph of `steps` or of `verify`; `None` when it has circles or two steps share an id.
+pub(super) fn check_needs(runbook: &Runbook, part: Part, diags: &mut Diagnostics) -> Option<Dag> {
+    let steps = part.steps(runbook);
+    let index: HashMap<&str, usize> = steps
         .iter()
         .enumerate()
         .map(|(i, step)| (step.id.value.as_str(), i))
         .collect();
-    let needs = runbook
-        .steps
+    let needs = steps
         .iter()
         .enumerate()
         .map(|(at, step)| match &step.needs {
@@ -32,19 +32,18 @@ pub(super) fn check_needs(runbook: &Runbook, diags: &mut Diagnostics) -> Option<
                         Some(&need) if need == at => itself(runbook, step, name.span, diags),
                         Some(need) if found.contains(need) => {}
                         Some(&need) => found.push(need),
-                        None => unknown(runbook, name, &index, diags),
+                        None => unknown(runbook, part, name, &index, diags),
                     }
                 }
                 found
             }
         })
         .collect();
-    check_finally_needs(runbook, diags);
     match Dag::new(needs) {
-        Ok(dag) => (index.len() == runbook.steps.len()).then_some(dag),
+        Ok(dag) => (index.len() == steps.len()).then_some(dag),
         Err(cycles) => {
             for cycle in cycles {
-                circle(runbook, &cycle, diags);
+                circle(runbook, steps, &cycle, diags);
             }
             None
         }
@@ -52,7 +51,7 @@ pub(super) fn check_needs(runbook: &Runbook, diags: &mut Diagnostics) -> Option<
 }
 
 /// Steps under `finally` follow each other; a need may only name one further up.
-fn check_finally_needs(runbook: &Runbook, diags: &mut Diagnostics) {
+pub(super) fn check_finally_needs(runbook: &Runbook, diags: &mut Diagnostics) {
     for (at, step) in runbook.finally.iter().enumerate() {
         let Needs::Listed(names) = &step.needs else {
             continue;
@@ -88,6 +87,7 @@ fn itself(runbook: &Runbook, step: &Step, span: crate::base::Span, diags: &mut D
 
 fn unknown(
     runbook: &Runbook,
+    part: Part,
     name: &crate::base::Spanned<String>,
     index: &HashMap<&str, usize>,
     diags: &mut Diagnostics,
@@ -97,21 +97,29 @@ fn unknown(
         format!("there is no step `{}` to need", name.value),
     )
     .at(&runbook.source, name.span, "unknown step");
-    let finally = runbook
-        .finally
-        .iter()
-        .any(|s| s.id.value.as_str() == name.value);
-    diags.push(if finally {
-        finding.help("it is under `finally`, which runs when all others have ended")
-    } else {
-        finding.suggest(did_you_mean(&name.value, index.keys().copied()))
+    let elsewhere = Part::ALL.into_iter().find(|part| {
+        part.steps(runbook)
+            .iter()
+            .any(|s| s.id.value.as_str() == name.value)
+    });
+    diags.push(match elsewhere {
+        Some(Part::Finally) => {
+            finding.help("it is under `finally`, which runs when all others have ended")
+        }
+        Some(Part::Verify) => {
+            finding.help("it is under `verify`, which runs when all of `steps` have ended")
+        }
+        Some(Part::Steps) if part == Part::Verify => {
+            finding.help("leave it out: `verify` runs when all of `steps` have ended")
+        }
+        _ => finding.suggest(did_you_mean(&name.value, index.keys().copied())),
     });
 }
 
 /// Shows the whole circle, every place labelled.
-fn circle(runbook: &Runbook, cycle: &Cycle, diags: &mut Diagnostics) {
+fn circle(runbook: &Runbook, steps: &[Step], cycle: &Cycle, diags: &mut Diagnostics) {
     const SHOWN: usize = 12;
-    let id = |i: usize| runbook.steps[i].id.value.as_str();
+    let id = |i: usize| steps[i].id.value.as_str();
     let mut names: Vec<&str> = cycle.0.iter().take(SHOWN).map(|i| id(*i)).collect();
     if cycle.0.len() > SHOWN {
         names.push("...");
@@ -123,7 +131,7 @@ fn circle(runbook: &Runbook, cycle: &Cycle, diags: &mut Diagnostics) {
     );
     for (position, &step) in cycle.0.iter().take(SHOWN).enumerate() {
         let need = id(cycle.0[(position + 1) % cycle.0.len()]);
-        let step = &runbook.steps[step];
+        let step = &steps[step];
         let (span, how) = match &step.needs {
             Needs::Listed(names) => (
                 names
@@ -146,13 +154,15 @@ fn circle(runbook: &Runbook, cycle: &Cycle, diags: &mut Diagnostics) {
 /// Every reference is to a step that certainly comes before.
 pub(super) fn check_order(
     runbook: &Runbook,
+    part: Part,
     dag: &Dag,
     references: &[StepReference],
     diags: &mut Diagnostics,
 ) {
+    let steps = part.steps(runbook);
     let far: Vec<&StepReference> = references
         .iter()
-        .filter(|r| !dag.needs(r.from).contains(&r.to))
+        .filter(|r| r.part == part && !dag.needs(r.from).contains(&r.to))
         .collect();
     let before = Before::new(dag, far.iter().map(|r| r.to));
     for reference in far {
@@ -162,8 +172,8 @@ pub(super) fn check_order(
         if diags.is_full() {
             break;
         }
-        let from = &runbook.steps[reference.from];
-        let to = &runbook.steps[reference.to];
+        let from = &steps[reference.from];
+        let to = &steps[reference.to];
         let backwards = dag.ancestors(reference.to)[reference.from];
         let why = if backwards {
             format!("`{}` runs after `{}`", to.id.value, from.id.value)

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::codes;
 use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range};
+use super::template::SECRET_HELP;
+use super::texts::TextAt;
 use crate::base::{
     Code, Diagnostic, Diagnostics, SourceFile, Span, Value, did_you_mean, parse_duration,
     parse_size,
 };
-use crate::model::{Environment, Ty, YamlValue, YamlValueKind};
+use crate::model::{Action, Environment, Ty, YamlValue, YamlValueKind};
 
 /// A text in the inputs and what is wanted there.
 pub(crate) struct TextSite<'a> {
@@ -22,6 +24,18 @@ pub(crate) struct TextSite<'a> {
     pub(crate) span: Span,
     /// Its name for messages, such as `with.grace`.
     pub(crate) name: String,
+}
+
+impl<'a> TextSite<'a> {
+    /// The text in its file.
+    pub(super) fn at(&self, source: &'a Arc<SourceFile>) -> TextAt<'a> {
+        TextAt {
+            source,
+            text: self.text,
+            content_offset: self.content_offset,
+            span: self.span,
+        }
+    }
 }
 
 /// What an asked text is.
@@ -55,6 +69,29 @@ impl Subject {
         }
     }
 
+    /// The inputs of an action, or the parameters of a runbook.
+    pub(crate) fn of(action: &Action) -> Self {
+        match action.runbook() {
+            None => Self::action(&action.uses.value),
+            Some(name) => Self {
+                who: format!("the runbook `{name}`"),
+                word: "parameter",
+                help: format!("see its parameters with: runbook show {name}"),
+                code: None,
+            },
+        }
+    }
+
+    /// A key of a step itself.
+    pub(super) fn step() -> Self {
+        Self {
+            who: "a step".to_owned(),
+            word: "key",
+            help: "see all keys of a step with: runbook schema runbook".to_owned(),
+            code: None,
+        }
+    }
+
     /// The keys of a service, which its provider wants.
     pub(crate) fn provider(name: &str, summary: &str) -> Self {
         Self {
@@ -83,6 +120,17 @@ impl InputCheck<'_, '_> {
         on_text: &mut dyn FnMut(&mut Diagnostics, TextSite<'_>) -> TextIs,
     ) {
         self.value(schema, with, &mut Vec::new(), on_text);
+    }
+
+    /// Checks one value of that name.
+    pub(crate) fn run_named(
+        &mut self,
+        name: &str,
+        schema: &Value,
+        value: &YamlValue,
+        on_text: &mut dyn FnMut(&mut Diagnostics, TextSite<'_>) -> TextIs,
+    ) {
+        self.value(schema, value, &mut vec![name], on_text);
     }
 
     fn value<'y>(
@@ -271,6 +319,7 @@ impl InputCheck<'_, '_> {
                 .map(|e| e.to_string()),
             Some("service") => return self.service(text, value.span),
             Some("connection") => return self.connection(text, value.span),
+            Some("secret") => return self.no_secret(value.span, path),
             _ if !allows(schema, "string") => {
                 return self.wrong_kind(schema, value, path, "text");
             }
@@ -335,6 +384,16 @@ impl InputCheck<'_, '_> {
                 span,
             ));
         }
+    }
+
+    /// A secret is never written down.
+    fn no_secret(&mut self, span: Span, path: &[&str]) {
+        self.wrong(
+            span,
+            path,
+            "wants secret, but this is a written text".to_owned(),
+            SECRET_HELP.to_owned(),
+        );
     }
 
     fn connection(&mut self, name: &str, span: Span) {

@@ -1,11 +1,13 @@
 //! What a reference may name, in which place, and of which type its value is.
 
-use super::checker::{Checker, StepAt};
+use std::sync::Arc;
+
+use super::checker::{Checker, Part, StepAt};
 use super::codes;
 use crate::base::{Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::language::{ROOTS, Reference};
 use crate::model::{
-    LookupProblem, LookupProblemKind, ObjectTy, Step, Ty, YamlValue, YamlValueKind,
+    LookupProblem, LookupProblemKind, ObjectTy, Step, Ty, Unless, YamlValue, YamlValueKind,
 };
 
 /// What every step publishes besides its outputs.
@@ -29,6 +31,10 @@ pub(crate) const RUN_FIELDS: [(&str, Ty); 6] = [
 /// The place that a reference stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
+    /// `for_each`: there is no instance yet.
+    List,
+    /// The condition of an `unless` with an action: `outputs` are the action's.
+    Probe,
     /// `with` or `when`: before the action.
     Before,
     /// `until`, `verify`, `outputs`: the action has run.
@@ -47,9 +53,10 @@ pub(super) struct User {
     pub(super) place: Place,
 }
 
-/// A reference from one step to another, to be held against the graph.
+/// A reference from one step to another of the same list, to be held against the graph.
 #[derive(Debug)]
 pub(super) struct StepReference {
+    pub(super) part: Part,
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) span: Span,
@@ -75,10 +82,8 @@ impl<'a> Checker<'a> {
             "run" => self.run_field(reference, user),
             "steps" => self.step_field(reference, user, span),
             "outputs" => self.own_outputs(reference, user),
-            "item" => Err(Diagnostic::error(
-                codes::NOT_HERE,
-                "`item` has a value only in `for_each`, which is not supported yet",
-            )),
+            "secrets" => self.secret(reference),
+            "item" | "index" => self.of_loop(reference, user),
             other => Err(self.unknown_root(other, reference, user)),
         };
         match found {
@@ -100,7 +105,7 @@ impl<'a> Checker<'a> {
             path.extend(reference.path.iter().map(String::as_str));
             path.join(".")
         };
-        if let Some(near) = did_you_mean(root, ROOTS.into_iter().filter(|r| *r != "item")) {
+        if let Some(near) = did_you_mean(root, ROOTS) {
             return finding.help(format!("did you mean `{near}`?"));
         }
         if self.runbook.params.contains_key(root) {
@@ -115,7 +120,7 @@ impl<'a> Checker<'a> {
         if own {
             return finding.help(format!("did you mean `{}`?", rest("outputs")));
         }
-        finding.help("a reference begins with params, vars, steps, run or outputs")
+        finding.help("a reference begins with params, vars, secrets, steps, run, outputs or item")
     }
 
     fn param(&mut self, reference: &Reference) -> Result<Ty, Diagnostic> {
@@ -161,6 +166,66 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn secret(&mut self, reference: &Reference) -> Result<Ty, Diagnostic> {
+        let Some(name) = reference.path.get(1) else {
+            return Err(Diagnostic::error(
+                codes::UNKNOWN_SECRET,
+                "`secrets` alone is no value; name one",
+            )
+            .help("write `secrets.NAME`"));
+        };
+        if let Some(environment) = self.environment {
+            if !environment.secrets.contains_key(name) {
+                let known = environment.secrets.keys().map(String::as_str);
+                let finding = Diagnostic::error(
+                    codes::UNKNOWN_SECRET,
+                    format!(
+                        "the environment `{}` has no secret `{name}`",
+                        environment.name.value
+                    ),
+                );
+                return Err(match did_you_mean(name, known) {
+                    Some(near) => finding.help(format!("did you mean `secrets.{near}`?")),
+                    None if self.runbook.params.contains_key(name) => {
+                        finding.help(format!("did you mean `params.{name}`?"))
+                    }
+                    None => finding.help(format!(
+                        "add it under `secrets:` in {}",
+                        environment.source.path
+                    )),
+                });
+            }
+        }
+        self.used_secrets.insert(name.clone());
+        inside(&Ty::Secret, &reference.path, 2)
+    }
+
+    /// `item` and `index`.
+    fn of_loop(&self, reference: &Reference, user: User) -> Result<Ty, Diagnostic> {
+        let root = reference.root();
+        let Some(scope) = self.item.as_ref().filter(|_| user.step.is_some()) else {
+            return Err(Diagnostic::error(
+                codes::NOT_HERE,
+                format!("`{root}` has a value only in a step with `for_each`"),
+            )
+            .help(match user.step {
+                Some(_) => "add `for_each:` to this step; another runbook gets it as a parameter",
+                None => "a loop's outputs are a list: `steps.ID.outputs`",
+            }));
+        };
+        if user.place == Place::List {
+            return Err(Diagnostic::error(
+                codes::NOT_HERE,
+                format!("`{root}` has no value in `for_each` itself"),
+            )
+            .help("it is an item of the list that stands here"));
+        }
+        match root {
+            "item" => inside(&scope.item, &reference.path, 1),
+            _ => inside(&Ty::Int, &reference.path, 1),
+        }
+    }
+
     fn run_field(&self, reference: &Reference, user: User) -> Result<Ty, Diagnostic> {
         let Some(name) = reference.path.get(1) else {
             return Ok(Ty::Any);
@@ -169,7 +234,7 @@ impl<'a> Checker<'a> {
             let known = RUN_FIELDS.map(|(field, _)| field);
             return Err(unknown_field("a run", name, &known));
         };
-        if name == "outcome" && !user.step.is_some_and(|at| at.finally) {
+        if name == "outcome" && !user.step.is_some_and(|at| at.part == Part::Finally) {
             return Err(Diagnostic::error(
                 codes::NOT_HERE,
                 "`run.outcome` has a value only in `finally`, when the run has ended",
@@ -179,17 +244,23 @@ impl<'a> Checker<'a> {
     }
 
     fn own_outputs(&self, reference: &Reference, user: User) -> Result<Ty, Diagnostic> {
-        let at = match (user.step, user.place) {
-            (Some(at), Place::After | Place::Rollback) => at,
-            _ => {
-                return Err(Diagnostic::error(
-                    codes::NOT_HERE,
-                    "`outputs` has a value only in `until`, `verify`, `outputs` and `rollback` of a step",
-                )
-                .help("elsewhere, name the step: `steps.ID.outputs.NAME`"));
+        match (user.step, user.place) {
+            (Some(at), Place::After | Place::Rollback) => {
+                self.outputs_at(self.step(at), &reference.path, 1)
             }
-        };
-        self.outputs_at(self.step(at), &reference.path, 1)
+            (Some(at), Place::Probe) => {
+                let ty = match self.step(at).unless.as_ref().map(|unless| &unless.value) {
+                    Some(Unless::Probe { action, .. }) => self.action_outputs(&action.uses.value),
+                    _ => Arc::default(),
+                };
+                inside(&ty, &reference.path, 1)
+            }
+            _ => Err(Diagnostic::error(
+                codes::NOT_HERE,
+                "`outputs` has a value only in `until`, `verify`, `outputs` and `rollback` of a step",
+            )
+            .help("elsewhere, name the step: `steps.ID.outputs.NAME`")),
+        }
     }
 
     fn step_field(
@@ -215,6 +286,9 @@ impl<'a> Checker<'a> {
         let Some(field) = reference.path.get(2) else {
             return Ok(Ty::Any);
         };
+        if field == "outputs" && step.for_each.is_some() {
+            return self.outputs_of_loop(step, reference);
+        }
         if field == "outputs" {
             return self.outputs_at(step, &reference.path, 3);
         }
@@ -249,7 +323,7 @@ impl<'a> Checker<'a> {
             .help(why))
         };
         let Some(from) = user.step else {
-            return if to.finally {
+            return if to.part == Part::Finally {
                 late("the runbook's outputs may use the steps under `steps:`".to_owned())
             } else {
                 Ok(())
@@ -262,21 +336,27 @@ impl<'a> Checker<'a> {
             );
             let rest = reference.path.get(2..).unwrap_or_default().join(".");
             return Err(match user.place {
-                Place::Before => finding.help("its outputs have no value before it has run"),
+                Place::Before | Place::List | Place::Probe => {
+                    finding.help("its outputs have no value before it has run")
+                }
                 _ => finding.help(format!("write `{rest}`")),
             });
         }
-        match (from.finally, to.finally) {
-            (true, false) => Ok(()),
-            (true, true) if to.index < from.index => Ok(()),
-            (true, true) => {
+        match (from.part, to.part) {
+            (Part::Finally, Part::Finally) if to.index < from.index => Ok(()),
+            (Part::Finally, Part::Finally) => {
                 late("steps under `finally:` run in the order they are written".to_owned())
             }
-            (false, true) => {
+            (_, Part::Finally) => {
                 late("steps under `finally:` run when all others have ended".to_owned())
             }
-            (false, false) => {
+            (Part::Steps, Part::Verify) => {
+                late("steps under `verify:` run when all of `steps:` have ended".to_owned())
+            }
+            (Part::Finally, _) | (Part::Verify, Part::Steps) => Ok(()),
+            (part, _) => {
                 self.step_references.push(StepReference {
+                    part,
                     from: from.index,
                     to: to.index,
                     span,
@@ -287,10 +367,49 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// `steps.LOOP.outputs`: a list with the outputs of each instance that succeeded.
+    fn outputs_of_loop(&self, step: &Step, reference: &Reference) -> Result<Ty, Diagnostic> {
+        let Some(index) = reference.path.get(3) else {
+            return Ok(Ty::List(Box::new(self.outputs_ty(step))));
+        };
+        if index.bytes().all(|b| b.is_ascii_digit()) {
+            return self.outputs_at(step, &reference.path, 4);
+        }
+        // What is misspelt is said first; then how to get at it.
+        self.outputs_at(step, &reference.path, 3)?;
+        let id = &step.id.value;
+        let rest = reference.path[3..].join(".");
+        Err(Diagnostic::error(
+            codes::UNKNOWN_OUTPUT,
+            format!("`{id}` is a loop, so `steps.{id}.outputs` is a list; it has no `{index}`"),
+        )
+        .help(format!(
+            "name one: `steps.{id}.outputs[0].{rest}`; or all, in a template: \
+             `{{{{#each steps.{id}.outputs}}}}{{{{ {rest} }}}} {{{{/each}}}}`"
+        )))
+    }
+
+    /// The type of all outputs of a step, or of one instance of a loop.
+    fn outputs_ty(&self, step: &Step) -> Ty {
+        let action = self.action_outputs(&step.action.uses.value);
+        let mut all = match action.as_ref() {
+            Ty::Object(own) => own.clone(),
+            other if step.outputs.is_empty() => return other.clone(),
+            _ => ObjectTy {
+                open: true,
+                ..ObjectTy::default()
+            },
+        };
+        for (name, value) in &step.outputs {
+            all.fields.insert(name.clone(), own_output(value, &action));
+        }
+        Ty::Object(all)
+    }
+
     /// The type below the outputs of a step; `path[from..]` is what is looked for.
     fn outputs_at(&self, step: &Step, path: &[String], from: usize) -> Result<Ty, Diagnostic> {
         let Some(name) = path.get(from) else {
-            return Ok(Ty::Any);
+            return Ok(self.outputs_ty(step));
         };
         let ty = self.output_of(step, name)?;
         inside(&ty, path, from + 1)
@@ -406,7 +525,7 @@ fn inside(ty: &Ty, path: &[String], from: usize) -> Result<Ty, Diagnostic> {
                 codes::UNKNOWN_OUTPUT,
                 format!("`{whole}` is a list; `{name}` is no number of an item"),
             )
-            .help(format!("write e.g. `{whole}.0`")),
+            .help(format!("write e.g. `{whole}[0]`")),
             LookupProblemKind::NothingInside(ty) => Diagnostic::error(
                 codes::UNKNOWN_OUTPUT,
                 format!("`{whole}` is of type {ty}; there is no `{name}` inside"),

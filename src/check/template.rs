@@ -5,9 +5,9 @@ use super::codes;
 use super::input::{InputCheck, Subject, TextIs, TextSite};
 use super::reference::User;
 use super::shell;
-use super::texts::TextAt;
 use crate::base::{Diagnostic, Diagnostics, Value};
-use crate::model::{Action, Escape, Ty, YamlValue, YamlValueKind};
+use crate::language::Template;
+use crate::model::{Action, Escape, ObjectTy, Ty, YamlValue, YamlValueKind};
 
 impl<'a> Checker<'a> {
     /// The inputs of an action, literals and templates alike.
@@ -18,14 +18,14 @@ impl<'a> Checker<'a> {
         user: User,
         diags: &mut Diagnostics,
     ) {
-        let Some(manifest) = self.catalog.get(&action.uses.value) else {
+        let Some(manifest) = self.manifest(&action.uses.value) else {
             // The action is unknown; its templates can be looked at all the same.
             if templates {
-                self.check_free_value(&action.with, user, diags);
+                self.check_value(&action.with, user, diags);
             }
             return;
         };
-        let subject = Subject::action(&action.uses.value);
+        let subject = Subject::of(action);
         let mut check = InputCheck {
             subject: &subject,
             source: self.source(),
@@ -34,22 +34,48 @@ impl<'a> Checker<'a> {
         };
         check.run(&manifest.input, &action.with, &mut |diags, site| {
             if templates {
-                self.check_text(&site, user, diags)
+                let errors = diags.error_count();
+                let is = self.check_text(&site, user, diags);
+                if diags.error_count() == errors {
+                    self.check_written_items(&subject, &site, diags);
+                }
+                is
             } else {
                 TextIs::Literal
             }
         });
     }
 
-    /// A value that no schema describes: `outputs:`.
-    pub(super) fn check_free_value(
+    /// A text that stands under a key of its own, outside `with`.
+    pub(super) fn check_named(
         &mut self,
+        name: &str,
+        schema: &Value,
         value: &YamlValue,
         user: User,
         diags: &mut Diagnostics,
     ) {
+        let subject = Subject::step();
+        InputCheck {
+            subject: &subject,
+            source: self.source(),
+            environment: self.environment,
+            diags,
+        }
+        .run_named(name, schema, value, &mut |diags, site| {
+            self.check_text(&site, user, diags)
+        });
+    }
+
+    /// A value that no schema describes, such as an output; gives its type.
+    pub(super) fn check_value(
+        &mut self,
+        value: &YamlValue,
+        user: User,
+        diags: &mut Diagnostics,
+    ) -> Ty {
         match &value.kind {
-            YamlValueKind::Literal(_) => {}
+            YamlValueKind::Literal(literal) => Ty::of_value(literal),
             YamlValueKind::Text {
                 text,
                 content_offset,
@@ -61,38 +87,48 @@ impl<'a> Checker<'a> {
                     span: value.span,
                     name: String::new(),
                 };
-                self.check_text(&site, user, diags);
+                match self.read_text(&site, user, diags) {
+                    Read::Literal => Ty::String,
+                    Read::Template(_, given) => given.unwrap_or_default(),
+                    Read::Broken => Ty::Any,
+                }
             }
             YamlValueKind::List(items) => {
-                for item in items {
-                    self.check_free_value(item, user, diags);
-                }
+                let types = items.iter().map(|item| self.check_value(item, user, diags));
+                Ty::List(Box::new(common(types.collect())))
             }
             YamlValueKind::Map(map) => {
-                for (_, item) in map.values() {
-                    self.check_free_value(item, user, diags);
-                }
+                let fields: std::collections::BTreeMap<String, Ty> = map
+                    .iter()
+                    .map(|(key, (_, item))| (key.clone(), self.check_value(item, user, diags)))
+                    .collect();
+                Ty::Object(ObjectTy {
+                    required: fields.keys().cloned().collect(),
+                    fields,
+                    open: false,
+                })
             }
         }
     }
 
-    fn check_text(&mut self, site: &TextSite<'_>, user: User, diags: &mut Diagnostics) -> TextIs {
+    /// Parses a text and resolves what it refers to; the type is that of its value, when it has one.
+    pub(super) fn read_text(
+        &mut self,
+        site: &TextSite<'_>,
+        user: User,
+        diags: &mut Diagnostics,
+    ) -> Read {
         let source = self.source();
-        let at = TextAt {
-            source,
-            text: site.text,
-            content_offset: site.content_offset,
-            span: site.span,
-        };
+        let at = site.at(source);
         let template = match self.texts.template(site.text) {
-            Ok(template) if template.is_literal() => return TextIs::Literal,
+            Ok(template) if template.is_literal() => return Read::Literal,
             Ok(template) => template,
             Err(error) => {
                 let mut finding = Diagnostic::error(codes::TEMPLATE_SYNTAX, error.message.as_str())
                     .at(source, at.place(error.range.as_ref()), "here");
                 finding.help = error.help;
                 diags.push(finding);
-                return TextIs::Template;
+                return Read::Broken;
             }
         };
         let mut types = Vec::new();
@@ -100,13 +136,27 @@ impl<'a> Checker<'a> {
             let span = at.place(Some(&reference.range));
             types.push(self.resolve(reference, user, span, diags));
         }
+        let given = match (template.whole(), types.as_mut_slice()) {
+            (Some(_), [ty]) => ty.take(),
+            (Some(_), _) => None,
+            (None, _) => Some(Ty::String),
+        };
+        Read::Template(template, given)
+    }
+
+    fn check_text(&mut self, site: &TextSite<'_>, user: User, diags: &mut Diagnostics) -> TextIs {
+        let (template, given) = match self.read_text(site, user, diags) {
+            Read::Literal => return TextIs::Literal,
+            Read::Broken => return TextIs::Template,
+            Read::Template(template, given) => (template, given),
+        };
+        let source = self.source();
+        let at = site.at(source);
         if escape_of(site.schema) == Escape::Shell {
             shell::check(&template, at, diags);
         }
-        let given = match (template.whole(), types.as_slice()) {
-            (Some(_), [Some(ty)]) => ty.clone(),
-            (Some(_), _) => return TextIs::Template,
-            (None, _) => Ty::String,
+        let Some(given) = given else {
+            return TextIs::Template;
         };
         let wanted = Ty::from_schema(site.schema);
         if template.whole().is_some() && wanted == Ty::String && is_number(&given) {
@@ -119,6 +169,7 @@ impl<'a> Checker<'a> {
             };
             let help = match (&wanted, template.whole()) {
                 (Ty::Service, Some(_)) => "declare the parameter with `type: service`".to_owned(),
+                (Ty::Secret, _) => SECRET_HELP.to_owned(),
                 (_, None) => format!(
                     "a text with other things around the expression is text; for {wanted}, write the expression alone"
                 ),
@@ -137,6 +188,28 @@ impl<'a> Checker<'a> {
             );
         }
         TextIs::Template
+    }
+}
+
+/// What a text turned out to be.
+pub(super) enum Read {
+    Literal,
+    /// With the type of its value; `None` when a finding says why it has none.
+    Template(Template, Option<Ty>),
+    /// It cannot be read, which was said.
+    Broken,
+}
+
+/// What to write where a secret is wanted.
+pub(super) const SECRET_HELP: &str =
+    "give a secret: `{{ secrets.NAME }}`, or a parameter with `type: secret`";
+
+/// The one type that all have, if they have one.
+pub(super) fn common(types: Vec<Ty>) -> Ty {
+    let mut types = types.into_iter();
+    match types.next() {
+        Some(first) if types.all(|ty| ty == first) => first,
+        _ => Ty::Any,
     }
 }
 

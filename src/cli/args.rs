@@ -168,6 +168,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  runbook schema runbook > runbook.schema.json")]
     Schema(SchemaArgs),
 
+    /// Serve an editor: findings, completion and help as you type (Language Server Protocol)
+    #[command(after_help = "Example:\n  runbook lsp --env staging")]
+    Lsp(LspArgs),
+
     /// Explain the code of a finding
     #[command(after_help = "Example:\n  runbook explain RB0103")]
     Explain(ExplainArgs),
@@ -193,6 +197,14 @@ pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// `runbook lsp`
+#[derive(Debug, Args)]
+pub struct LspArgs {
+    /// Over standard input and output: the only way there is, which many editors name
+    #[arg(long, hide = true)]
+    pub stdio: bool,
 }
 
 /// `runbook list`

@@ -40,6 +40,7 @@ pub(super) async fn watch(
     let places = record.places(handle.run)?;
     let options = ViewOptions {
         style: context.style_of_errors(),
+        height: usize::from(context.settings.terminal.height),
         quiet: context.out.quiet,
         places: places.clone(),
     };

@@ -9,7 +9,7 @@ use super::args::ParamArgs;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
-use crate::check::{CheckedRunbook, check, check_environment};
+use crate::check::{CheckedRunbook, Runbooks, check_environment};
 use crate::handler::HandlerRegistry;
 use crate::handlers::builtin_registry;
 use crate::language::{Limits, decode_environment, decode_runbook, parse_yaml, source_from_bytes};
@@ -89,18 +89,35 @@ impl Workspace {
         Ok(environment)
     }
 
-    /// Reads and checks a runbook against an environment.
+    /// The runbooks of the repository, none of them read yet.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(super) fn runbooks(&self) -> Result<Runbooks, CliError> {
+        Ok(Runbooks::named(self.repository.runbooks()?))
+    }
+
+    /// Reads a runbook and those that it runs, and checks them against an environment; what was read
+    /// and checked before is not read again.
     ///
     /// # Errors
     /// As of [`Self::runbook`].
     pub(super) fn checked(
         &self,
+        runbooks: &mut Runbooks,
         name: &str,
         environment: Option<&Environment>,
         diags: &mut Diagnostics,
     ) -> Result<Option<CheckedRunbook>, CliError> {
-        let runbook = self.runbook(name, diags)?;
-        Ok(runbook.and_then(|runbook| check(runbook, environment, &self.catalog, diags)))
+        if !runbooks.contains(name) {
+            let runbook = self.runbook(name, diags)?;
+            runbooks.insert(name, runbook);
+        }
+        while let Some(called) = runbooks.missing() {
+            let runbook = self.runbook(&called, diags)?;
+            runbooks.insert(&called, runbook);
+        }
+        Ok(runbooks.check(name, environment, &self.catalog, diags))
     }
 
     /// The plan of a runbook in an environment with these parameters; warnings are shown.
@@ -116,7 +133,8 @@ impl Workspace {
         let mut diags = Diagnostics::new();
         let given = self.given(params, &mut diags)?;
         let environment = self.environment(&context.settings.environment, &mut diags)?;
-        let checked = self.checked(name, environment.as_ref(), &mut diags)?;
+        let mut runbooks = self.runbooks()?;
+        let checked = self.checked(&mut runbooks, name, environment.as_ref(), &mut diags)?;
         let (Some(environment), Some(checked)) = (environment, checked) else {
             return Err(CliError::invalid(diags.into_sorted()));
         };
@@ -184,7 +202,7 @@ impl Workspace {
         missing: impl FnOnce() -> CliError,
     ) -> Result<Option<Arc<SourceFile>>, CliError> {
         let shown = self.repository.shown(path);
-        let bytes = match read_bounded(path, Limits::default().document_bytes) {
+        let bytes = match Repository::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
             Err(error) => {
@@ -203,16 +221,6 @@ impl Workspace {
             }
         }
     }
-}
-
-/// Reads one byte more than is allowed at most, so that a huge file costs nothing.
-fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The handlers of this program.

@@ -11,7 +11,9 @@ use super::start::EngineParts;
 use super::worker::{self, Call, Returned, Spec};
 use crate::base::{AttemptNo, ErrorChain, RunId, Value};
 use crate::event::{Failure, FailureKind};
-use crate::handler::{EnvironmentView, LogSink, ServiceView, StepContext, Stop, StopSignal};
+use crate::handler::{
+    EnvironmentView, LogSink, PreviewContext, ServiceView, StepContext, Stop, StopSignal,
+};
 use crate::plan::Plan;
 use crate::run::{CallKind, Target};
 
@@ -100,6 +102,16 @@ impl Caller {
             log,
         };
         Some(worker::spawn(spec, return_to))
+    }
+
+    /// What handlers may look at to say what they would do.
+    pub(super) fn preview_context(&self) -> PreviewContext {
+        PreviewContext {
+            environment: Arc::clone(&self.environment),
+            root: Arc::clone(&self.parts.root),
+            state_dir: Arc::clone(&self.state_dir),
+            grace: self.parts.grace,
+        }
     }
 
     /// The same for every attempt and after a crash: run, step, and which of its actions.

@@ -1,48 +1,81 @@
 //! `exec --dry-run`: performs the `read` steps for real and shows what the others would do.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::caller::{Caller, Job};
+use super::dry_scope::{Frame, Left, Seen};
+use super::error::EngineError;
 use super::progress;
 use super::start::EngineParts;
-use crate::base::{AttemptNo, EventSeq, RunId, StepId, Timestamp};
-use crate::event::{EventKind, Failure, RunEvent, SkipReason};
-use crate::handler::{Preview, Stop};
+use crate::base::{AttemptNo, Map, RunId, StepId};
+use crate::event::{Failure, FailureKind};
+use crate::handler::{BoxFuture, Preview, StepError, Stop};
 use crate::model::Effect;
-use crate::plan::{Plan, PlanStep};
-use crate::run::{Command, Finished, Limits, RunState, Target, decide, settle};
+use crate::plan::{
+    MAX_INSTANCES, Plan, PlanAction, PlanBlock, PlanForEach, PlanPart, PlanStep, PlanUnless, graph,
+    instance_keys,
+};
+use crate::run::{CallKind, Target};
 
-use super::error::EngineError;
+/// Waiting is left out: nothing was done that needs the time.
+const WAIT: &str = "wait";
+/// A gate.
+const APPROVAL: &str = "approval";
+/// How long a call may take whose step has no `timeout`.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// What a dry run says of one step.
+/// What a dry run says of one step, of an instance of a loop, or of a loop or sub-runbook as a whole,
+/// which then stands before what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DryRunStep {
-    /// The step.
+    /// The step's full id.
     pub step: StepId,
     /// Its name for people.
     pub name: Option<String>,
     /// The action.
     pub uses: String,
-    /// The inputs, as far as they are known.
+    /// Which list of its own runbook it stands in.
+    pub part: PlanPart,
+    /// The inputs, as far as they are known. Secrets are markers.
     pub inputs: Value,
+    /// Whether something was left out that comes before it, so that it may find things otherwise.
+    pub as_now: bool,
     /// What was found.
     pub verdict: DryRunVerdict,
+}
+
+impl DryRunStep {
+    /// Whether a real run would fail here too: it read, it did not find what must be, and nothing that
+    /// comes before it was left out.
+    pub fn failed(&self) -> bool {
+        !self.as_now
+            && matches!(
+                self.verdict,
+                DryRunVerdict::Failed(_) | DryRunVerdict::Unmet { .. }
+            )
+    }
 }
 
 /// What a dry run found of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DryRunVerdict {
-    /// A `read` step, performed: its outputs, and whether `until` and `verify` hold already.
+    /// A `read` step, performed: its outputs.
     Performed {
         /// Outputs.
         outputs: Value,
-        /// Whether its conditions hold now.
-        holds: bool,
+        /// The `until` that does not hold yet: a run would ask again.
+        waits_for: Option<String>,
     },
-    /// A `read` step that failed.
+    /// A `read` step, performed, whose `verify` does not hold.
+    Unmet {
+        /// Outputs.
+        outputs: Value,
+        /// The condition.
+        verify: String,
+    },
+    /// A `read` step or a probe that failed, or an expression without a value.
     Failed(Failure),
     /// Not performed: what it would do.
     Would(Preview),
@@ -50,6 +83,17 @@ pub enum DryRunVerdict {
     Gate(String),
     /// Its `when` is false.
     Skipped(String),
+    /// Its `unless` holds.
+    AlreadySo {
+        /// The condition.
+        condition: String,
+        /// What the probe gave; null without a probe.
+        outputs: Value,
+    },
+    /// A loop with these instances.
+    Loop(Vec<String>),
+    /// A sub-runbook.
+    Runbook(String),
 }
 
 /// Walks the plan once, in order, without a journal. Nothing but `read` steps is performed.
@@ -58,238 +102,464 @@ pub enum DryRunVerdict {
 /// the reason; it is never left out.
 ///
 /// # Errors
-/// [`EngineError`] when the plan is damaged.
+/// [`EngineError`] when a worker of ours ended without a word.
 pub async fn dry_run(parts: &EngineParts, plan: Plan) -> Result<Vec<DryRunStep>, EngineError> {
     let plan = Arc::new(plan);
     // Its own id, so that two dry runs at once do not share log files.
     let run = RunId::from_parts(0, parts.clock.random());
+    let mut scope = plan.scope();
+    scope.set("run", run_value(parts, run, &plan), crate::plan::run_ty());
     let mut walk = Walk {
-        state: RunState::new(Arc::clone(&plan)).ok_or_else(|| EngineError::Damaged {
-            run,
-            reason: "the plan's graph is damaged".to_owned(),
-        })?,
-        parts,
-        run,
-        found: Vec::new(),
-        told: BTreeSet::new(),
         caller: Caller::new(parts, run, &plan),
+        plan: Arc::clone(&plan),
+        parts,
+        found: Vec::new(),
     };
-    walk.record(EventKind::RunCreated {
-        runbook: plan.runbook.name.clone(),
-        environment: plan.environment.name.clone(),
-        plan_digest: plan.digest(),
-        actor: parts.actor.clone(),
-        version: parts.version.clone(),
-    })?;
-    while walk.next().await? {}
+    let mut frame = Frame::new(scope, None, false);
+    let lists = [
+        (&plan.steps, PlanPart::Steps),
+        (&plan.verify, PlanPart::Verify),
+        (&plan.finally, PlanPart::Finally),
+    ];
+    let walked = walk.lists(&mut frame, lists).await;
     // What performed steps gave is in their outputs; nothing of a dry run is kept.
     let _ = std::fs::remove_dir_all(parts.layout.run_logs(run));
+    walked?;
     Ok(walk.found)
 }
 
-struct Walk<'a> {
-    state: RunState,
-    parts: &'a EngineParts,
-    run: RunId,
-    found: Vec<DryRunStep>,
-    told: BTreeSet<StepId>,
-    caller: Caller,
+fn run_value(parts: &EngineParts, run: RunId, plan: &Plan) -> Value {
+    json!({
+        "id": run.to_string(),
+        "runbook": plan.runbook.name,
+        "environment": plan.environment.name,
+        "actor": parts.actor.name,
+        "outcome": crate::event::Outcome::Succeeded.as_str(),
+        "started_at": parts.clock.now().to_string(),
+    })
 }
 
+struct Walk<'a> {
+    caller: Caller,
+    plan: Arc<Plan>,
+    parts: &'a EngineParts,
+    found: Vec<DryRunStep>,
+}
+
+/// A step in its place.
+struct Place<'p> {
+    id: StepId,
+    step: &'p PlanStep,
+    part: PlanPart,
+    as_now: bool,
+}
+
+type Walked<T> = Result<T, EngineError>;
+
 impl Walk<'_> {
-    fn now(&self) -> Timestamp {
-        self.parts.clock.now()
-    }
-
-    fn record(&mut self, event: EventKind) -> Result<(), EngineError> {
-        let event = RunEvent {
-            run: self.run,
-            seq: EventSeq(self.state.last_seq().0 + 1),
-            at: self.now(),
-            event,
-        };
-        Ok(self.state.apply(&event)?)
-    }
-
-    /// Deals with one step; false when the plan is walked through.
-    async fn next(&mut self) -> Result<bool, EngineError> {
-        let commands = decide(&self.state, Limits { max_parallel: 1 }, self.now());
-        let Some(command) = commands
-            .into_iter()
-            .find(|c| matches!(c, Command::Record(_) | Command::Call { .. }))
-        else {
-            return Ok(false);
-        };
-        match command {
-            Command::Call {
-                target,
-                intent,
-                inputs,
-                idempotency_key,
-            } => {
-                self.record(intent)?;
-                self.step(target, inputs, idempotency_key).await?;
-            }
-            Command::Record(EventKind::StepSkipped { step, reason }) => {
-                let condition = match &reason {
-                    SkipReason::Condition { condition }
-                    | SkipReason::AlreadyDone { condition, .. } => condition.clone(),
-                    SkipReason::PartEnded | SkipReason::RunEnded => String::new(),
+    /// The lists of a runbook; what comes later sees what was left out before.
+    async fn lists(
+        &mut self,
+        frame: &mut Frame,
+        lists: [(&Vec<PlanStep>, PlanPart); 3],
+    ) -> Walked<()> {
+        for (list, part) in lists {
+            for at in graph(list).order() {
+                let step = &list[*at];
+                let as_now = match part {
+                    PlanPart::Steps => frame.needs_left_out(&step.needs),
+                    PlanPart::Verify | PlanPart::Finally => frame.any_left_out(),
                 };
-                self.tell(&step, Value::Null, DryRunVerdict::Skipped(condition));
-                self.record(EventKind::StepSkipped { step, reason })?;
+                let id = frame.id_of(&step.id);
+                let place = Place {
+                    id,
+                    step,
+                    part,
+                    as_now,
+                };
+                let seen = self.step(frame, &place).await?;
+                frame.saw(&step.id, step.ty(&self.plan), seen);
             }
-            Command::Record(EventKind::GateOpened { step, message, .. }) => {
-                self.tell(&step, Value::Null, DryRunVerdict::Gate(message));
-                self.pass(&step, Value::Null)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, place: &Place<'_>, inputs: Value, verdict: DryRunVerdict) {
+        self.found.push(DryRunStep {
+            step: place.id.clone(),
+            name: place.step.name.clone(),
+            uses: place.step.action.uses.clone(),
+            part: place.part,
+            inputs,
+            as_now: place.as_now,
+            verdict,
+        });
+    }
+
+    /// A step, perhaps a loop.
+    async fn step(&mut self, frame: &Frame, place: &Place<'_>) -> Walked<Seen> {
+        let Some(each) = &place.step.for_each else {
+            return self.one(frame, place).await;
+        };
+        if let Some(when) = &place.step.when
+            && !Frame::is_of_one_instance(when)
+            && let Some(seen) = self.judged_when(frame, place, when)
+        {
+            return Ok(seen);
+        }
+        self.each(frame, place, each).await
+    }
+
+    /// Tells of a `when` that is false or not known; `None` when it holds.
+    fn judged_when(&mut self, frame: &Frame, place: &Place<'_>, when: &str) -> Option<Seen> {
+        match frame.holds(when, None) {
+            Ok(true) => None,
+            Ok(false) => {
+                let verdict = DryRunVerdict::Skipped(when.to_owned());
+                self.tell(place, Value::Null, verdict);
+                Some(Seen::skipped(place.as_now))
             }
-            // The inputs or the condition could not be computed.
-            Command::Record(EventKind::StepFailed { step, failure, .. }) => {
-                let text = failure.error.to_string();
+            Err(Left::Out(why)) => {
+                let mut text = format!("whether it runs: {why} (when: {when})");
+                if let Ok(inputs) = frame.render(&place.step.action.with)
+                    && place.step.block.is_none()
+                    && place.step.for_each.is_none()
+                {
+                    text.push_str(&format!(
+                        "\n{}",
+                        self.preview(&place.step.action, &inputs).text()
+                    ));
+                }
                 self.tell(
-                    &step,
+                    place,
                     Value::Null,
                     DryRunVerdict::Would(Preview::Unknown(text)),
                 );
-                self.pass(&step, Value::Null)?;
+                Some(Seen::left_out())
             }
-            Command::Record(EventKind::RunFinished { .. }) => return Ok(false),
-            Command::Record(other) => self.record(other)?,
-            Command::Stop { .. } | Command::WakeAt(_) => {}
+            Err(Left::Wrong(error)) => Some(self.wrong(place, "when", when, error)),
         }
-        Ok(true)
     }
 
-    fn tell(&mut self, step: &StepId, inputs: Value, verdict: DryRunVerdict) {
-        if let Some(planned) = self.state.plan_step(step)
-            && self.told.insert(step.clone())
+    /// An expression without a value: a run would fail here too.
+    fn wrong(&mut self, place: &Place<'_>, key: &str, text: &str, error: String) -> Seen {
+        let failure = StepError::new(
+            FailureKind::Invalid,
+            format!("`{key}` cannot be computed: `{text}`: {error}"),
+        );
+        self.tell(place, Value::Null, DryRunVerdict::Failed(failure.0));
+        Seen::left_out()
+    }
+
+    async fn each(&mut self, frame: &Frame, place: &Place<'_>, each: &PlanForEach) -> Walked<Seen> {
+        let items = match frame.render(&each.items) {
+            Ok(Value::Array(items)) if items.len() <= MAX_INSTANCES => items,
+            Ok(other) => {
+                let what = match &other {
+                    Value::Array(items) => format!("it has {} items", items.len()),
+                    _ => "it is no list".to_owned(),
+                };
+                let error = format!("{what}; it must be a list of at most {MAX_INSTANCES}");
+                return Ok(self.wrong(place, "for_each", &source_of(each), error));
+            }
+            Err(Left::Out(why)) => {
+                let text = format!("the list comes from {}: {why}", source_of(each));
+                self.tell(
+                    place,
+                    Value::Null,
+                    DryRunVerdict::Would(Preview::Unknown(text)),
+                );
+                return Ok(Seen::left_out());
+            }
+            Err(Left::Wrong(error)) => {
+                return Ok(self.wrong(place, "for_each", &source_of(each), error));
+            }
+        };
+        let keys = instance_keys(&items);
+        self.tell(place, Value::Null, DryRunVerdict::Loop(keys.clone()));
+        let mut outputs = Vec::new();
+        let mut whole = Seen::performed(Value::Null, place.as_now);
+        for (index, (item, key)) in items.iter().zip(&keys).enumerate() {
+            let Some(id) = place.id.instance(key) else {
+                continue;
+            };
+            let own = frame.with_item(item, index);
+            let instance = Place {
+                id,
+                step: place.step,
+                part: place.part,
+                as_now: place.as_now,
+            };
+            let seen = self.one(&own, &instance).await?;
+            whole.left_out |= seen.left_out;
+            whole.known &= seen.known || seen.skipped;
+            if seen.known {
+                outputs.push(seen.outputs);
+            }
+        }
+        whole.outputs = Value::Array(outputs);
+        Ok(whole)
+    }
+
+    /// A step that is no loop, or one instance of a loop.
+    async fn one(&mut self, frame: &Frame, place: &Place<'_>) -> Walked<Seen> {
+        let step = place.step;
+        if let Some(when) = &step.when
+            && (step.for_each.is_none() || Frame::is_of_one_instance(when))
+            && let Some(seen) = self.judged_when(frame, place, when)
         {
-            self.found.push(DryRunStep {
-                step: step.clone(),
-                name: planned.name.clone(),
-                uses: planned.action.uses.clone(),
-                inputs,
-                verdict,
+            return Ok(seen);
+        }
+        if let Some(unless) = &step.unless
+            && let Some(seen) = self.judged_unless(frame, place, unless).await?
+        {
+            return Ok(seen);
+        }
+        let inputs = match frame.render(&step.action.with) {
+            Ok(inputs) => inputs,
+            Err(Left::Out(why)) => {
+                let text = match step.action.uses.as_str() {
+                    APPROVAL => format!("a gate; its message {why}"),
+                    _ => why,
+                };
+                self.tell(
+                    place,
+                    Value::Null,
+                    DryRunVerdict::Would(Preview::Unknown(text)),
+                );
+                return Ok(Seen::left_out());
+            }
+            Err(Left::Wrong(error)) => return Ok(self.wrong(place, "with", "", error)),
+        };
+        if let Some(block) = &step.block {
+            return self.block(frame, place, block, inputs).await;
+        }
+        if step.action.uses == APPROVAL {
+            let message = inputs["message"].as_str().unwrap_or_default().to_owned();
+            self.tell(place, inputs, DryRunVerdict::Gate(message));
+            return Ok(Seen::unknown(place.as_now));
+        }
+        if step.action.effect != Effect::Read || step.action.uses == WAIT {
+            let preview = match self.preview(&step.action, &inputs) {
+                Preview::Exact(text) if frame.may_differ(&step.action.with) => {
+                    Preview::Predicted(text)
+                }
+                preview => preview,
+            };
+            self.tell(place, inputs, DryRunVerdict::Would(preview));
+            return Ok(match step.action.effect {
+                Effect::Read => Seen::unknown(place.as_now),
+                _ => Seen::left_out(),
             });
         }
+        let result = self
+            .call(place, CallKind::Action, &step.action, inputs.clone())
+            .await?;
+        Ok(self.performed(frame, place, inputs, result))
     }
 
-    /// Lets the walk go past a step that was not performed.
-    fn pass(&mut self, step: &StepId, inputs: Value) -> Result<(), EngineError> {
-        if self.state.node(step).is_some_and(|n| n.attempt.0 == 0) {
-            self.record(EventKind::StepStarted {
-                step: step.clone(),
-                attempt: AttemptNo::FIRST,
-                inputs,
-                idempotency_key: None,
-            })?;
+    /// Tells of an `unless` that holds, failed, or is not known; `None` when there is work to do.
+    async fn judged_unless(
+        &mut self,
+        frame: &Frame,
+        place: &Place<'_>,
+        unless: &PlanUnless,
+    ) -> Walked<Option<Seen>> {
+        let text = &unless.condition;
+        let mut outputs = Value::Null;
+        if let Some(probe) = &unless.probe {
+            let inputs = match frame.render(&probe.with) {
+                Ok(inputs) => inputs,
+                Err(Left::Out(why)) => return Ok(Some(self.unless_unknown(frame, place, &why))),
+                Err(Left::Wrong(error)) => {
+                    return Ok(Some(self.wrong(place, "unless", "with", error)));
+                }
+            };
+            match self.call(place, CallKind::Probe, probe, inputs).await? {
+                Ok(found) => outputs = found,
+                Err(mut failure) => {
+                    let message = &mut failure.error.message;
+                    *message = format!("the probe of `unless` failed: {message}");
+                    self.tell(place, Value::Null, DryRunVerdict::Failed(failure));
+                    return Ok(Some(Seen::left_out()));
+                }
+            }
         }
-        self.done(step, Value::Null)
-    }
-
-    fn done(&mut self, step: &StepId, outputs: Value) -> Result<(), EngineError> {
-        self.record(EventKind::StepSucceeded {
-            step: step.clone(),
-            attempt: AttemptNo::FIRST,
-            outputs,
-            duration_ms: 0,
-            log: None,
+        let ty = unless
+            .probe
+            .as_ref()
+            .map(|p| self.plan.action_ty(p).clone());
+        let own = ty.map(|ty| (&outputs, ty));
+        Ok(match frame.holds(text, own) {
+            Ok(true) => {
+                let verdict = DryRunVerdict::AlreadySo {
+                    condition: text.clone(),
+                    outputs: outputs.clone(),
+                };
+                self.tell(place, Value::Null, verdict);
+                Some(Seen::skipped(place.as_now))
+            }
+            Ok(false) => None,
+            Err(Left::Out(why)) => Some(self.unless_unknown(frame, place, &why)),
+            Err(Left::Wrong(error)) => Some(self.wrong(place, "unless", text, error)),
         })
     }
 
-    async fn step(
-        &mut self,
-        target: Target,
-        inputs: Value,
-        idempotency_key: Option<String>,
-    ) -> Result<(), EngineError> {
-        let step = target.step.clone();
-        let (uses, effect) = match self.state.plan_step(&step) {
-            Some(PlanStep { action, .. }) => (action.uses.clone(), action.effect),
-            None => return Ok(()),
-        };
-        if effect != Effect::Read {
-            let preview = match self.parts.registry.get(&uses) {
-                Some(handler) => handler.preview(&inputs),
-                None => Preview::Unknown(format!("this program has no action `{uses}`")),
-            };
-            self.tell(&step, inputs, DryRunVerdict::Would(preview));
-            return self.done(&step, Value::Null);
+    fn unless_unknown(&mut self, frame: &Frame, place: &Place<'_>, why: &str) -> Seen {
+        let mut text = format!("whether it is so already: {why}");
+        if let (Ok(inputs), None) = (frame.render(&place.step.action.with), &place.step.block) {
+            let preview = self.preview(&place.step.action, &inputs);
+            text.push_str(&format!("\n{}", preview.text()));
         }
+        self.tell(
+            place,
+            Value::Null,
+            DryRunVerdict::Would(Preview::Unknown(text)),
+        );
+        Seen::left_out()
+    }
+
+    /// The steps of a sub-runbook, with its own names.
+    fn block<'w>(
+        &'w mut self,
+        frame: &'w Frame,
+        place: &'w Place<'w>,
+        block: &'w PlanBlock,
+        inputs: Value,
+    ) -> BoxFuture<'w, Walked<Seen>> {
+        Box::pin(async move {
+            let mut inner = frame.of_block(&place.id, block, &inputs, place.as_now);
+            self.tell(place, inputs, DryRunVerdict::Runbook(block.runbook.clone()));
+            let lists = [
+                (&block.steps, PlanPart::Steps),
+                (&block.verify, PlanPart::Verify),
+                (&block.finally, PlanPart::Finally),
+            ];
+            self.lists(&mut inner, lists).await?;
+            let mut outputs = Map::new();
+            let mut known = true;
+            for (name, expr) in &block.outputs {
+                match inner.render(expr) {
+                    Ok(value) => {
+                        outputs.insert(name.clone(), value);
+                    }
+                    Err(_) => known = false,
+                }
+            }
+            Ok(Seen {
+                outputs: Value::Object(outputs),
+                known,
+                skipped: false,
+                left_out: inner.any_left_out(),
+            })
+        })
+    }
+
+    fn preview(&self, action: &PlanAction, inputs: &Value) -> Preview {
+        match self.parts.registry.get(&action.uses) {
+            Some(handler) => handler.preview(&self.caller.preview_context(), inputs),
+            None => Preview::Unknown(format!("this program has no action `{}`", action.uses)),
+        }
+    }
+
+    async fn call(
+        &self,
+        place: &Place<'_>,
+        call: CallKind,
+        action: &PlanAction,
+        inputs: Value,
+    ) -> Walked<Result<Value, Failure>> {
         let (progress, _) = progress::channel();
         let (return_to, mut returned) = tokio::sync::mpsc::unbounded_channel();
         let job = Job {
-            target: target.clone(),
+            target: Target {
+                step: place.id.clone(),
+                call,
+            },
             attempt: AttemptNo::FIRST,
-            uses,
-            inputs: inputs.clone(),
-            idempotency_key,
+            uses: action.uses.clone(),
+            inputs,
+            idempotency_key: None,
         };
-        let call = self.caller.call(job, progress, return_to);
-        let timeout = self
-            .state
-            .plan_step(&step)
-            .and_then(|s| s.timeout)
-            .map_or(std::time::Duration::from_secs(60), |t| t.0);
+        let at_work = self.caller.call(job, progress, return_to);
+        let limit = place.step.timeout.map_or(LIMIT, |limit| limit.0);
         let ended = tokio::select! {
             ended = returned.recv() => ended,
-            () = tokio::time::sleep(timeout) => {
-                if let Some(call) = call {
-                    call.stop(Stop::Gently);
+            () = tokio::time::sleep(limit) => {
+                if let Some(at_work) = at_work {
+                    at_work.stop(Stop::Gently);
                 }
                 returned.recv().await
             }
         };
-        let result = ended.map_or_else(
-            || {
-                Err(EngineError::Panicked(
-                    "a worker ended without a word".to_owned(),
-                ))
-            },
-            |r| Ok(r.result),
-        )?;
-        self.performed(target, inputs, result)
+        ended
+            .map(|returned| returned.result)
+            .ok_or_else(|| EngineError::Panicked("a worker ended without a word".to_owned()))
     }
 
-    /// Judges a performed step by the same rules as a real run, but lets the walk go on.
+    /// Judges a performed step by the same conditions as a real run, but lets the walk go on.
     fn performed(
         &mut self,
-        target: Target,
+        frame: &Frame,
+        place: &Place<'_>,
         inputs: Value,
         result: Result<Value, Failure>,
-    ) -> Result<(), EngineError> {
-        let step = target.step.clone();
-        let raw = result.clone().unwrap_or(Value::Null);
-        let finished = Finished {
-            target,
-            result,
-            log: None,
+    ) -> Seen {
+        let step = place.step;
+        let raw = match result {
+            Ok(raw) => raw,
+            Err(failure) => {
+                self.tell(place, inputs, DryRunVerdict::Failed(failure));
+                return Seen::unknown(place.as_now);
+            }
         };
-        let (verdict, outputs) = match settle(&self.state, finished, self.now()) {
-            Some(EventKind::StepSucceeded { outputs, .. }) => (
-                DryRunVerdict::Performed {
-                    outputs: outputs.clone(),
-                    holds: true,
-                },
-                outputs,
-            ),
-            Some(EventKind::StepPolled { failure: None, .. }) => (
-                DryRunVerdict::Performed {
-                    outputs: raw.clone(),
-                    holds: false,
-                },
-                raw,
-            ),
-            Some(
-                EventKind::StepPolled {
-                    failure: Some(failure),
-                    ..
+        let own_ty = self.plan.action_ty(&step.action).clone();
+        let mut waits_for = None;
+        if let Some(until) = &step.until {
+            match frame.holds(until, Some((&raw, own_ty.clone()))) {
+                Ok(true) => {}
+                Ok(false) => waits_for = Some(until.clone()),
+                Err(error) => return self.wrong(place, "until", until, error.words()),
+            }
+        }
+        let outputs = match frame.published(step, &raw, &own_ty) {
+            Ok(outputs) => outputs,
+            Err((name, error)) => return self.wrong(place, "outputs", &name, error.words()),
+        };
+        if let (Some(verify), None) = (&step.verify, &waits_for) {
+            let ty = step.outputs_ty(&self.plan);
+            match frame.holds(verify, Some((&outputs, ty))) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let verdict = DryRunVerdict::Unmet {
+                        outputs: outputs.clone(),
+                        verify: verify.clone(),
+                    };
+                    self.tell(place, inputs, verdict);
+                    return Seen::performed(outputs, place.as_now);
                 }
-                | EventKind::StepFailed { failure, .. },
-            ) => (DryRunVerdict::Failed(failure), raw),
-            _ => (DryRunVerdict::Would(Preview::Unknown(String::new())), raw),
+                Err(error) => return self.wrong(place, "verify", verify, error.words()),
+            }
+        }
+        let verdict = DryRunVerdict::Performed {
+            outputs: outputs.clone(),
+            waits_for,
         };
-        self.tell(&step, inputs, verdict);
-        self.done(&step, outputs)
+        self.tell(place, inputs, verdict);
+        Seen::performed(outputs, place.as_now)
+    }
+}
+
+/// Where a loop has its list from, as it is written.
+fn source_of(each: &PlanForEach) -> String {
+    let references: Vec<String> = each
+        .items
+        .references()
+        .iter()
+        .map(|reference| format!("`{reference}`"))
+        .collect();
+    match references.as_slice() {
+        [] => "the runbook itself".to_owned(),
+        all => all.join(", "),
     }
 }

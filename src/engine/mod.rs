@@ -7,6 +7,7 @@ mod caller;
 mod control;
 mod dispatcher;
 mod dry_run;
+mod dry_scope;
 mod error;
 mod log;
 mod owner;

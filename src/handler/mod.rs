@@ -4,6 +4,7 @@
 
 mod context;
 mod error;
+mod preview;
 mod registry;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -13,5 +14,6 @@ pub use context::{
     EnvironmentView, LogSink, LogWriter, ServiceView, StepContext, Stop, StopSignal,
 };
 pub use error::StepError;
+pub use preview::{Preview, PreviewContext};
 pub use registry::{HandlerRegistry, RegistryError};
-pub use typed::{BoxFuture, Preview, StepHandler, TypedHandler, typed};
+pub use typed::{BoxFuture, StepHandler, TypedHandler, typed};

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::context::{
     EnvironmentView, LogSink, LogWriter, ServiceView, StepContext, Stop, StopSignal,
 };
+use super::preview::PreviewContext;
 use crate::base::{AttemptNo, Clock, RunId, StepId, Timestamp, Value};
 use crate::event::Stream;
 
@@ -83,6 +84,16 @@ impl TestStep {
             },
         );
         self
+    }
+
+    /// The same surroundings for a preview.
+    pub(crate) fn preview_context(&self) -> PreviewContext {
+        PreviewContext {
+            environment: Arc::clone(&self.ctx.environment),
+            root: Arc::clone(&self.ctx.root),
+            state_dir: Arc::clone(&self.ctx.state_dir),
+            grace: self.ctx.grace,
+        }
     }
 
     /// The repository's root.

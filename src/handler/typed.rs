@@ -13,24 +13,13 @@ use serde::de::DeserializeOwned;
 
 use super::context::StepContext;
 use super::error::StepError;
+use super::preview::{Preview, PreviewContext};
 use crate::base::Value;
 use crate::event::FailureKind;
 use crate::model::{ActionExample, ActionManifest, Effect};
 
 /// A boxed future that may cross threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What a step would do, for `plan` and `exec --dry-run`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "label", content = "text", rename_all = "snake_case")]
-pub enum Preview {
-    /// Exactly this command or request.
-    Exact(String),
-    /// Probably this; depends on the state of the world.
-    Predicted(String),
-    /// Cannot be said.
-    Unknown(String),
-}
 
 /// An action, erased.
 pub trait StepHandler: Send + Sync {
@@ -45,7 +34,7 @@ pub trait StepHandler: Send + Sync {
     -> BoxFuture<'a, Result<Value, StepError>>;
 
     /// What it would do, without doing it.
-    fn preview(&self, input: &Value) -> Preview;
+    fn preview(&self, ctx: &PreviewContext, input: &Value) -> Preview;
 }
 
 /// An action as its author writes it. Input and output schemas are generated from the types.
@@ -79,8 +68,9 @@ pub trait TypedHandler: Send + Sync + 'static {
         input: Self::Input,
     ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
 
-    /// What it would do with these inputs.
-    fn preview(&self, input: &Self::Input) -> Preview;
+    /// What it would do with these inputs: the exact command or request if it can be known, else what is
+    /// to be expected. Never empty; changes nothing.
+    fn preview(&self, ctx: &PreviewContext, input: &Self::Input) -> Preview;
 }
 
 struct Erased<H> {
@@ -147,9 +137,9 @@ impl<H: TypedHandler> StepHandler for Erased<H> {
         })
     }
 
-    fn preview(&self, input: &Value) -> Preview {
+    fn preview(&self, ctx: &PreviewContext, input: &Value) -> Preview {
         match parse::<H>(input) {
-            Ok(input) => self.inner.preview(&input),
+            Ok(input) => self.inner.preview(ctx, &input),
             Err(error) => Preview::Unknown(error.to_string()),
         }
     }

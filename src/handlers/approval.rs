@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Timestamp;
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, TypedHandler};
 use crate::model::{ActionExample, Effect};
 
 /// The gate.
@@ -63,7 +63,7 @@ timeout: 1h
         ))
     }
 
-    fn preview(&self, input: &Input) -> Preview {
+    fn preview(&self, _ctx: &PreviewContext, input: &Input) -> Preview {
         Preview::Exact(format!("wait for approval: {}", input.message))
     }
 }

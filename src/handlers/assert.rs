@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Value;
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, TypedHandler};
 use crate::model::{ActionExample, Effect};
 
 /// Compares a value.
@@ -82,7 +82,7 @@ with:
         Err(error)
     }
 
-    fn preview(&self, input: &Input) -> Preview {
+    fn preview(&self, _ctx: &PreviewContext, input: &Input) -> Preview {
         let verdict = if same(&input.that, &input.equals) {
             "holds"
         } else {

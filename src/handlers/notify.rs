@@ -13,7 +13,9 @@ use serde_json::json;
 use super::http::{HttpClients, parse_url, request_failure};
 use crate::base::{Value, did_you_mean};
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, Stop, TypedHandler};
+use crate::handler::{
+    EnvironmentView, Preview, PreviewContext, StepContext, StepError, Stop, TypedHandler,
+};
 use crate::model::{ActionExample, Effect};
 
 /// The channel that always exists.
@@ -120,7 +122,7 @@ with:
     }
 
     async fn run(&self, ctx: StepContext, input: Input) -> Result<Output, StepError> {
-        let channel = channel(&ctx, &input.channel)?;
+        let channel = channel(&ctx.environment, &input.channel)?;
         let sent_to = match channel {
             Channel::Terminal {} => {
                 ctx.log.line(&input.message);
@@ -144,8 +146,22 @@ with:
         Ok(Output { sent_to })
     }
 
-    fn preview(&self, input: &Input) -> Preview {
-        Preview::Exact(format!("tell {}: {}", input.channel, input.message))
+    fn preview(&self, ctx: &PreviewContext, input: &Input) -> Preview {
+        let way = match channel(&ctx.environment, &input.channel) {
+            Ok(Channel::Terminal {}) => "print".to_owned(),
+            Ok(Channel::File { path }) => format!("append a line of JSON to {path}"),
+            // A webhook's path often is its password.
+            Ok(Channel::Webhook { url, .. }) => match parse_url(&url) {
+                Ok(url) => format!(
+                    "POST JSON to {}://{}/...",
+                    url.scheme(),
+                    url.host_str().unwrap_or_default()
+                ),
+                Err(error) => return Preview::Unknown(error.to_string()),
+            },
+            Err(error) => return Preview::Unknown(error.to_string()),
+        };
+        Preview::Exact(format!("{way}: {}", input.message))
     }
 }
 
@@ -192,9 +208,9 @@ impl Notify {
     }
 }
 
-fn channel(ctx: &StepContext, name: &str) -> Result<Channel, StepError> {
-    let connections = &ctx.environment.connections;
-    let environment = &ctx.environment.name;
+fn channel(view: &EnvironmentView, name: &str) -> Result<Channel, StepError> {
+    let connections = &view.connections;
+    let environment = &view.name;
     let invalid = |message: String| StepError::new(FailureKind::Invalid, message);
     match connections.get(name) {
         Some(connection) if connection.provider == "notify" => {

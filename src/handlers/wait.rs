@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::HumanDuration;
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, Stop, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, Stop, TypedHandler};
 use crate::model::{ActionExample, Effect};
 
 /// Lets time pass.
@@ -59,7 +59,7 @@ the step that can see it: that is sooner done and fails when it never comes.";
         }
     }
 
-    fn preview(&self, input: &Input) -> Preview {
+    fn preview(&self, _ctx: &PreviewContext, input: &Input) -> Preview {
         Preview::Exact(format!("wait for {}", input.duration))
     }
 }

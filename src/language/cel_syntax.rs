@@ -15,7 +15,7 @@ pub(super) const MAX_DEPTH: usize = 24;
 const MAX_OPERATORS: usize = 200;
 
 /// The functions of conditions: CEL's own, and `bytes("64MiB")` for sizes.
-const FUNCTIONS: [&str; 30] = [
+pub(super) const FUNCTIONS: [&str; 30] = [
     "size",
     "contains",
     "startsWith",

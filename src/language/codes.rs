@@ -73,6 +73,8 @@ codes! {
     KEY_CONFLICT = "RB0112", "keys that do not go together";
     /// A default that its own parameter would refuse.
     BAD_DEFAULT = "RB0113", "a default that its parameter would refuse";
+    /// A text that names no source of a secret.
+    BAD_SOURCE = "RB0114", "a secret needs a source";
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::secret_marker::{MarkerEscape, Piece, escape_pieces, pieces, remember};
+use super::secret_marker::{Deferred, escape_around, mark_json};
 use crate::base::{Value, canonical_json};
 use crate::model::Escape;
 
@@ -29,69 +29,27 @@ pub(crate) fn escape_value(value: &Value, escape: Escape) -> Result<String, Stri
                 "a {} cannot stand in a URL; loop over it with {{{{#each}}}} or write {{{{json ...}}}}",
                 kind_name(value)
             )),
-            scalar => escape_pieces(&plain_text(scalar)?, MarkerEscape::Url, |text| {
-                Ok(url_part(text))
-            }),
+            scalar => encode(&plain_text(scalar)?, Deferred::Url, URL_PART),
         },
-        Escape::Json => json_text(value),
+        Escape::Json => Ok(json_text(value)),
     }
-}
-
-/// The JSON text of a value. Nothing in a marker needs escaping, so it can be found afterwards.
-pub(crate) fn json_text(value: &Value) -> Result<String, String> {
-    escape_pieces(&canonical_json(value), MarkerEscape::Json, |text| {
-        Ok(text.to_owned())
-    })
-}
-
-/// A part of a URL.
-pub(super) fn url_part(text: &str) -> String {
-    utf8_percent_encode(text, URL_PART).to_string()
-}
-
-/// The host of a URL.
-pub(super) fn url_host(text: &str) -> String {
-    utf8_percent_encode(text, URL_HOST).to_string()
-}
-
-/// What stands between the quotes of a JSON text.
-pub(super) fn json_inside(text: &str) -> String {
-    let quoted = Value::from(text).to_string();
-    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// The text of a value that stands first in a URL: a whole `http://host` is left as it is.
 pub(crate) fn escape_url_start(value: &Value) -> Result<String, String> {
-    let Value::String(text) = value else {
-        return escape_value(value, Escape::Url);
-    };
-    let is_whole = |text: &str| SCHEMES.iter().any(|scheme| text.starts_with(scheme));
-    if is_whole(text) {
-        return Ok(text.clone());
-    }
-    match pieces(text).as_slice() {
-        [Piece::Marker(whole)] => Ok(remember(whole, MarkerEscape::UrlStart)),
-        // Whether the value makes it a whole URL can only be seen when it is there.
-        [Piece::Marker(_), ..] => Err(UNCLEAR_START.to_owned()),
-        [Piece::Text(first), _, ..] if SCHEMES.iter().any(|scheme| scheme.starts_with(first)) => {
-            Err(UNCLEAR_START.to_owned())
+    match value {
+        Value::String(text) if text.starts_with("http://") || text.starts_with("https://") => {
+            Ok(text.clone())
         }
-        _ => escape_value(value, Escape::Url),
+        Value::String(text) => encode(text, Deferred::UrlStart, URL_PART),
+        other => escape_value(other, Escape::Url),
     }
 }
-
-/// How a whole URL begins.
-const SCHEMES: [&str; 2] = ["http://", "https://"];
-
-const UNCLEAR_START: &str = "a text that begins with a secret cannot begin a URL, \
-     unless the secret is all of it";
 
 /// The text of a value that stands where a URL names its host.
 pub(crate) fn escape_url_host(value: &Value) -> Result<String, String> {
     match value {
-        Value::String(text) => {
-            escape_pieces(text, MarkerEscape::UrlHost, |text| Ok(url_host(text)))
-        }
+        Value::String(text) => encode(text, Deferred::UrlHost, URL_HOST),
         other => escape_value(other, Escape::Url),
     }
 }
@@ -108,8 +66,25 @@ pub(crate) fn plain_text(value: &Value) -> Result<String, String> {
         Value::Null => Err("it is null; give a fallback with {{default ... \"text\"}}".to_owned()),
         Value::String(text) => Ok(text.clone()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Array(_) | Value::Object(_) => json_text(value),
+        Value::Array(_) | Value::Object(_) => Ok(json_text(value)),
     }
+}
+
+/// The canonical JSON text of a value; markers of secrets in it know that they stand inside quotes.
+pub(crate) fn json_text(value: &Value) -> String {
+    mark_json(canonical_json(value))
+}
+
+/// A text as it stands between the quotes of a JSON text.
+pub(crate) fn json_inner(text: &str) -> String {
+    let quoted = canonical_json(&Value::from(text));
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn encode(text: &str, deferred: Deferred, set: &'static AsciiSet) -> Result<String, String> {
+    escape_around(text, deferred, |text| {
+        Ok(utf8_percent_encode(text, set).to_string())
+    })
 }
 
 /// One POSIX shell word.
@@ -123,7 +98,7 @@ fn shell_word(value: &Value) -> Result<String, String> {
         Value::Object(_) => {
             Err("a map is not a shell word; name one of its keys, or write {{json ...}}".to_owned())
         }
-        scalar => escape_pieces(&plain_text(scalar)?, MarkerEscape::Shell, word),
+        scalar => quote(&plain_text(scalar)?),
     }
 }
 
@@ -139,11 +114,12 @@ pub(crate) fn shell_words(value: &Value) -> Result<String, String> {
     }
 }
 
-/// One shell word, of a text without markers.
-pub(super) fn word(text: &str) -> Result<String, String> {
-    shlex::try_quote(text)
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| "a shell word cannot hold a NUL byte".to_owned())
+fn quote(text: &str) -> Result<String, String> {
+    escape_around(text, Deferred::Shell, |text| {
+        shlex::try_quote(text)
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| "a shell word cannot hold a NUL byte".to_owned())
+    })
 }
 
 /// `text`, `list`, ... for messages.

@@ -54,7 +54,7 @@ fn registry(escape: Escape) -> Handlebars<'static> {
     ] {
         registry.register_helper(name, Box::new(Write { escape, how }));
     }
-    registry.register_helper("json", Box::new(Convert(json_text)));
+    registry.register_helper("json", Box::new(Convert(|v| Ok(json_text(v)))));
     registry.register_helper("sh", Box::new(Convert(shell_words)));
     registry.register_helper("default", Box::new(Default_));
     registry

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::json;
 
 use super::decode::{
-    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,
-    failure_names,
+    CALL_REFUSES, ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules,
+    Shape, TYPES, failure_names,
 };
 use super::yaml::{Limits, parse_yaml};
 use crate::base::{Diagnostics, HumanDuration, Map, SourceFile, Value};
@@ -16,7 +16,7 @@ use crate::model::ActionCatalog;
 /// and each input may also be a template.
 pub fn runbook_schema(catalog: &ActionCatalog) -> Value {
     let mut schema = file_schema("Runbook", &RUNBOOK, catalog);
-    schema["$defs"] = json!({ "inputs": inputs(catalog) });
+    schema["$defs"] = json!({ "inputs": inputs(catalog), "call": call_rules() });
     schema
 }
 
@@ -77,9 +77,14 @@ fn object(spec: &ObjectSpec, catalog: &ActionCatalog) -> Value {
     match spec.rules {
         Rules::None => {}
         Rules::Step => {
-            schema["dependentRequired"] = json!({ "every": ["until"] });
-            schema["allOf"] = json!([{ "$ref": "#/$defs/inputs" }]);
+            schema["dependentRequired"] = json!({
+                "every": ["until"],
+                "max_parallel": ["for_each"],
+                "max_failures": ["for_each"],
+            });
+            schema["allOf"] = json!([{ "$ref": "#/$defs/inputs" }, { "$ref": "#/$defs/call" }]);
         }
+        Rules::Inputs => schema["allOf"] = json!([{ "$ref": "#/$defs/inputs" }]),
         Rules::Rollback => {
             schema["allOf"] = json!([{ "$ref": "#/$defs/inputs" }]);
             schema["oneOf"] = rollback_forms();
@@ -135,8 +140,14 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
         Shape::Failure => json!({ "enum": failure_names().collect::<Vec<_>>() }),
         Shape::Type => json!({ "enum": TYPES }),
         Shape::Condition => json!({ "type": ["string", "boolean"], "pattern": r"\S" }),
-        Shape::Uses if catalog.actions.is_empty() => shape_schema(&Shape::Text, catalog),
-        Shape::Uses => json!({ "enum": catalog.actions.keys().collect::<Vec<_>>() }),
+        Shape::Uses | Shape::Action if catalog.actions.is_empty() => {
+            shape_schema(&Shape::Text, catalog)
+        }
+        Shape::Action => json!({ "enum": catalog.actions.keys().collect::<Vec<_>>() }),
+        Shape::Uses => json!({ "anyOf": [
+            { "enum": catalog.actions.keys().collect::<Vec<_>>() },
+            { "type": "string", "pattern": CALL },
+        ] }),
         Shape::With => json!({ "type": "object" }),
         Shape::Any => json!({}),
         Shape::Bound => json!({ "type": ["number", "string"] }),
@@ -150,11 +161,42 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
             "additionalProperties": shape_schema(value, catalog),
         }),
         Shape::Object(spec) => object(spec, catalog),
+        Shape::Variable => json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" }),
+        Shape::Source => source_schema(),
+        Shape::Items => {
+            json!({ "anyOf": [{ "type": "array" }, { "type": "string", "pattern": r"\{\{" }] })
+        }
+        Shape::Tolerance => json!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": 1000 },
+            { "type": "string", "pattern": "^([0-9]|[1-9][0-9]|100)%$" },
+        ] }),
+        Shape::Either(one, other) => {
+            json!({ "anyOf": [shape_schema(one, catalog), shape_schema(other, catalog)] })
+        }
     }
 }
 
 fn name_schema(pattern: &str) -> Value {
     json!({ "type": "string", "pattern": pattern, "maxLength": 64 })
+}
+
+/// `uses` of a step that runs another runbook.
+const CALL: &str = "^runbook\\.[a-z][a-z0-9_-]*$";
+
+/// What a step that runs another runbook cannot have.
+fn call_rules() -> Value {
+    let refused: Map<String, Value> = CALL_REFUSES
+        .iter()
+        .map(|(key, _)| ((*key).to_owned(), json!(false)))
+        .collect();
+    json!({
+        "if": { "properties": { "uses": { "type": "string", "pattern": CALL } }, "required": ["uses"] },
+        "then": { "properties": refused },
+    })
+}
+
+fn source_schema() -> Value {
+    json!({ "type": "string", "pattern": r"^((env|file|command):\s*\S|vault:\s*[^/#\s][^/#]*/[^#]*[^/#]#.)" })
 }
 
 fn rollback_forms() -> Value {
@@ -231,6 +273,7 @@ fn value_schema(ty: &str) -> Value {
         "size" => json!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]" }),
         "list" => json!({ "type": "array" }),
         "map" => json!({ "type": "object" }),
+        "secret" => source_schema(),
         _ => json!({ "type": "string", "not": { "pattern": r"\{\{" } }),
     }
 }
@@ -332,15 +375,21 @@ mod tests {
     fn each_key(spec: &ObjectSpec, see: &mut impl FnMut(&ObjectSpec, &KeySpec)) {
         for key in spec.present() {
             see(spec, key);
-            let mut shape = &key.shape;
-            while let Shape::List(inner) | Shape::NonEmptyList(inner) | Shape::MapOf(_, inner) =
-                shape
-            {
-                shape = inner;
+            each_key_of_shape(&key.shape, see);
+        }
+    }
+
+    fn each_key_of_shape(shape: &Shape, see: &mut impl FnMut(&ObjectSpec, &KeySpec)) {
+        match shape {
+            Shape::List(inner) | Shape::NonEmptyList(inner) | Shape::MapOf(_, inner) => {
+                each_key_of_shape(inner, see);
             }
-            if let Shape::Object(inner) = shape {
-                each_key(inner, see);
+            Shape::Either(one, other) => {
+                each_key_of_shape(one, see);
+                each_key_of_shape(other, see);
             }
+            Shape::Object(inner) => each_key(inner, see),
+            _ => {}
         }
     }
 
@@ -353,7 +402,7 @@ mod tests {
         for file in [&RUNBOOK, &ENVIRONMENT, &POLICY] {
             each_key(file, &mut |spec, key| {
                 let mut schema = property(key, &catalog);
-                schema["$defs"] = json!({ "inputs": {} });
+                schema["$defs"] = json!({ "inputs": {}, "call": {} });
                 let validator = jsonschema::validator_for(&schema).expect("a schema");
                 let values = [Some(key.example), key.default].into_iter().flatten();
                 for value in values {

@@ -9,8 +9,10 @@ use crate::model::Ty;
 
 /// Every name that a reference may begin with.
 ///
-/// `item` is reserved for loops over steps; `check` says where each of the others may be used.
-pub const ROOTS: [&str; 6] = ["params", "steps", "vars", "run", "outputs", "item"];
+/// `check` says where each of them may be used.
+pub const ROOTS: [&str; 8] = [
+    "params", "steps", "vars", "secrets", "run", "outputs", "item", "index",
+];
 
 /// A dotted path that an expression refers to, such as `steps.restart.outputs.pid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +85,11 @@ impl Scope {
     /// Sets a root such as `params`, with its type, so that conditions compare durations as durations.
     pub fn set(&mut self, root: &str, value: Value, ty: Ty) {
         self.roots.insert(root.to_owned(), (value, ty));
+    }
+
+    /// Sets a root and gives back what it was.
+    pub(crate) fn replace(&mut self, root: &str, value: (Value, Ty)) -> Option<(Value, Ty)> {
+        self.roots.insert(root.to_owned(), value)
     }
 
     /// The roots.

@@ -17,8 +17,8 @@ pub use policy::{Policy, PolicyPerson, PolicyRole, RiskRule};
 pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};
 pub use secret::{InvalidSource, SecretSource};
 pub use step::{
-    Action, Backoff, EffectOverride, ForEach, MaxFailures, Needs, Retry, Rollback, Step,
-    StepOnFailure, Unless, YamlValue, YamlValueKind,
+    Action, Backoff, EffectOverride, ForEach, MAX_INSTANCES, MaxFailures, Needs, Retry, Rollback,
+    Step, StepOnFailure, Unless, YamlValue, YamlValueKind,
 };
 pub use ty::{ObjectTy, Ty};
 pub use ty_rules::{LookupProblem, LookupProblemKind};

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::step::{Step, YamlValue};
+use super::step::{Action, Step, YamlValue};
 use super::ty::Ty;
 use crate::base::{SourceFile, Span, Spanned};
 
@@ -49,6 +49,17 @@ pub struct Runbook {
     pub finally: Vec<Step>,
     /// `outputs`: name → template.
     pub outputs: IndexMap<String, YamlValue>,
+}
+
+impl Runbook {
+    /// The places where it runs other runbooks, in file order.
+    pub fn calls(&self) -> impl Iterator<Item = &Action> {
+        [&self.steps, &self.verify, &self.finally]
+            .into_iter()
+            .flatten()
+            .map(|step| &step.action)
+            .filter(|action| action.runbook().is_some())
+    }
 }
 
 /// The incident severity a procedure answers.

@@ -111,6 +111,9 @@ pub struct ForEach {
     pub max_failures: Option<Spanned<MaxFailures>>,
 }
 
+/// Most instances of one loop.
+pub const MAX_INSTANCES: usize = 1_000;
+
 /// How many instances of a loop may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", content = "value", rename_all = "snake_case")]
@@ -158,6 +161,16 @@ pub struct Action {
     pub uses: Spanned<String>,
     /// `with`; an empty map when absent. Always of kind `Map`.
     pub with: YamlValue,
+}
+
+impl Action {
+    /// What `uses` begins with when it names another runbook.
+    pub const RUNBOOK: &'static str = "runbook.";
+
+    /// The runbook that it runs, when it is no action of a handler.
+    pub fn runbook(&self) -> Option<&str> {
+        self.uses.value.strip_prefix(Self::RUNBOOK)
+    }
 }
 
 /// `needs` of a step.

@@ -44,6 +44,7 @@ impl Ty {
             Some("timestamp" | "date-time") => return Self::Timestamp,
             Some("service") => return Self::Service,
             Some("connection") => return Self::Connection,
+            Some("secret") => return Self::Secret,
             _ => {}
         }
         if let Some(text) = schema.get("const").and_then(Value::as_str) {
@@ -126,6 +127,7 @@ impl Ty {
                 | Self::Enum(_)
                 | Self::Service
                 | Self::Connection
+                | Self::Secret
         )
     }
 
@@ -149,6 +151,7 @@ impl Ty {
             | (Self::Service, Self::Service | Self::String | Self::Enum(_))
             | (Self::Connection, Self::Connection | Self::String | Self::Enum(_))
             | (Self::Enum(_), Self::String) => true,
+            (Self::Secret, Self::Secret) => true,
             (Self::Enum(wanted), Self::Enum(given)) => given.iter().any(|g| wanted.contains(g)),
             (Self::List(wanted), Self::List(given)) | (Self::Map(wanted), Self::Map(given)) => {
                 wanted.accepts_inside(given)

@@ -1,26 +1,17 @@
 //! From a checked runbook to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::inputs::Resolver;
 use super::params::{self, Given};
-use super::types::{
-    Expr, PLAN_FORMAT, Plan, PlanAction, PlanConnection, PlanEnvironment, PlanRetry, PlanRollback,
-    PlanRunbook, PlanService, PlanStep,
-};
-use crate::base::{Diagnostics, HumanDuration, StepId};
+use super::secrets;
+use super::steps::Builder;
+use super::types::{PLAN_FORMAT, Plan, PlanConnection, PlanEnvironment, PlanRunbook, PlanService};
+use crate::base::{Diagnostics, HumanDuration};
 use crate::check::CheckedRunbook;
-use crate::model::{
-    Action, ActionCatalog, Effect, Environment, OnFailure, Retry, Rollback, Runbook, Step,
-    StepOnFailure, Ty,
-};
+use crate::model::{ActionCatalog, Environment, Runbook, Ty};
 
-use std::time::Duration;
-
-/// Pause between two polls when `every` is not written.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// Makes the plan: parameters get their values, what can be rendered is rendered and checked again.
+/// Makes the plan: parameters get their values, what can be rendered is rendered and checked again,
+/// and the runbooks that it runs become parts of it.
 ///
 /// `None` when anything was found that is an error.
 pub fn build(
@@ -32,7 +23,8 @@ pub fn build(
 ) -> Option<Plan> {
     let errors_before = diags.error_count();
     let runbook = checked.runbook();
-    let params = params::resolve(runbook, environment, given, diags);
+    let mut sources = BTreeMap::new();
+    let params = params::resolve(runbook, environment, given, &mut sources, diags);
     if diags.error_count() > errors_before {
         // Everything below would only repeat that a parameter has no value.
         return None;
@@ -40,7 +32,7 @@ pub fn build(
     let mut plan = Plan {
         format: PLAN_FORMAT,
         runbook: about(runbook),
-        environment: plan_environment(environment),
+        environment: PlanEnvironment::default(),
         params,
         on_failure: runbook.on_failure.value,
         on_cancel: runbook.on_cancel.value,
@@ -48,45 +40,26 @@ pub fn build(
         steps: Vec::new(),
         verify: Vec::new(),
         finally: Vec::new(),
-        secrets: BTreeMap::new(),
+        secrets: sources,
         outputs: BTreeMap::new(),
         action_outputs: BTreeMap::new(),
     };
-    let scope = plan.scope();
-    let mut builder = Builder {
-        runbook,
-        catalog,
-        lines: Lines::new(&runbook.source.text),
-        outputs: BTreeMap::new(),
-        resolver: Resolver {
-            checked,
-            environment,
-            scope: &scope,
-            diags,
-        },
-    };
-    let ids = |list: &[Step]| -> Vec<StepId> { list.iter().map(|s| s.id.value.clone()).collect() };
-    let (step_ids, finally_ids) = (ids(&runbook.steps), ids(&runbook.finally));
-    plan.steps = runbook
-        .steps
-        .iter()
-        .zip(checked.needs())
-        .map(|(step, needs)| {
-            let needs = needs.iter().map(|n| step_ids[*n].clone()).collect();
-            builder.step(step, needs)
-        })
-        .collect();
-    plan.finally = runbook
-        .finally
-        .iter()
-        .enumerate()
-        .map(|(at, step)| {
-            let above = at.checked_sub(1).map(|above| finally_ids[above].clone());
-            builder.step(step, above.into_iter().collect())
-        })
-        .collect();
+    let mut used = BTreeSet::new();
+    plan.environment = plan_environment(environment, &mut used);
+    let secret = |name: &String| plan.params[name].ty == Ty::Secret;
+    let hidden = plan.params.keys().filter(|name| secret(name));
+    let hidden = hidden.cloned().collect();
+    let mut builder = Builder::new(checked, environment, catalog, plan.scope(), hidden, diags);
+    plan.steps = builder.steps();
+    plan.verify = builder.verify();
+    plan.finally = builder.finally();
     plan.outputs = builder.outputs_of(&runbook.outputs);
-    plan.action_outputs = builder.outputs;
+    let built = builder.done();
+    plan.action_outputs = built.action_outputs;
+    plan.runbook.risk = built.risk;
+    plan.secrets.extend(built.secrets);
+    used.extend(built.used_secrets);
+    secrets::add_sources(&used, environment, &mut plan.secrets, diags);
     (diags.error_count() == errors_before).then_some(plan)
 }
 
@@ -111,7 +84,7 @@ fn about(runbook: &Runbook) -> PlanRunbook {
     }
 }
 
-fn plan_environment(environment: &Environment) -> PlanEnvironment {
+fn plan_environment(environment: &Environment, used: &mut BTreeSet<String>) -> PlanEnvironment {
     PlanEnvironment {
         name: environment.name.value.clone(),
         protected: environment.protected,
@@ -126,7 +99,7 @@ fn plan_environment(environment: &Environment) -> PlanEnvironment {
             .map(|(name, service)| {
                 let service = PlanService {
                     provider: service.provider.value.clone(),
-                    config: service.config.to_json(),
+                    config: secrets::with_markers(&service.config, used),
                 };
                 (name.clone(), service)
             })
@@ -137,129 +110,10 @@ fn plan_environment(environment: &Environment) -> PlanEnvironment {
             .map(|(name, connection)| {
                 let connection = PlanConnection {
                     kind: connection.kind.value.clone(),
-                    config: connection.config.to_json(),
+                    config: secrets::with_markers(&connection.config, used),
                 };
                 (name.clone(), connection)
             })
             .collect(),
-    }
-}
-
-struct Builder<'a> {
-    runbook: &'a Runbook,
-    catalog: &'a ActionCatalog,
-    lines: Lines,
-    /// Types of the outputs of the actions met so far.
-    outputs: BTreeMap<String, Ty>,
-    resolver: Resolver<'a>,
-}
-
-impl<'a> Builder<'a> {
-    fn step(&mut self, step: &'a Step, needs: Vec<StepId>) -> PlanStep {
-        let mut action = self.action(&step.action, step.template);
-        if let Some(effect) = &step.effect {
-            action.effect = effect.value.effect;
-        }
-        let on_failure = match (&step.on_failure, self.runbook.on_failure.value) {
-            (Some(own), _) => own.value,
-            (None, OnFailure::Rollback) => StepOnFailure::Rollback,
-            (None, OnFailure::Stop) => StepOnFailure::Stop,
-        };
-        PlanStep {
-            id: step.id.value.clone(),
-            name: step.name.as_ref().map(|n| n.value.clone()),
-            line: self.lines.line(step.span.start),
-            action,
-            needs,
-            block: None,
-            for_each: None,
-            unless: None,
-            idempotency_key: None,
-            when: step.when.as_ref().map(|c| c.value.clone()),
-            until: step.until.as_ref().map(|c| c.value.clone()),
-            every: HumanDuration(step.every.as_ref().map_or(EVERY, |d| d.value)),
-            retry: step.retry.as_ref().map(|r| plan_retry(&r.value)),
-            timeout: step.timeout.as_ref().map(|d| HumanDuration(d.value)),
-            on_failure,
-            verify: step.verify.as_ref().map(|c| c.value.clone()),
-            rollback: step
-                .rollback
-                .as_ref()
-                .map(|r| self.rollback(&r.value, step.template)),
-            outputs: self.outputs_of(&step.outputs),
-        }
-    }
-
-    fn action(&mut self, action: &'a Action, templates: bool) -> PlanAction {
-        let name = action.uses.value.as_str();
-        let Some(manifest) = self.catalog.get(name) else {
-            // `check` refused it; without a manifest it must count as the worst.
-            return PlanAction {
-                uses: name.to_owned(),
-                with: self.resolver.free(&action.with),
-                effect: Effect::Once,
-            };
-        };
-        if !self.outputs.contains_key(name) {
-            let ty = Ty::from_schema(&manifest.output);
-            self.outputs.insert(name.to_owned(), ty);
-        }
-        PlanAction {
-            uses: name.to_owned(),
-            with: self.resolver.inputs(action, manifest, templates),
-            effect: manifest.effect,
-        }
-    }
-
-    fn rollback(&mut self, rollback: &'a Rollback, templates: bool) -> PlanRollback {
-        match rollback {
-            Rollback::Undo {
-                action,
-                retry,
-                timeout,
-            } => PlanRollback::Undo {
-                action: self.action(action, templates),
-                retry: retry.as_ref().map(plan_retry),
-                timeout: timeout.map(HumanDuration),
-            },
-            Rollback::Irreversible { reason } => PlanRollback::Irreversible {
-                reason: reason.clone(),
-            },
-        }
-    }
-
-    fn outputs_of(
-        &mut self,
-        outputs: &indexmap::IndexMap<String, crate::model::YamlValue>,
-    ) -> BTreeMap<String, Expr> {
-        outputs
-            .iter()
-            .map(|(name, value)| (name.clone(), self.resolver.free(value)))
-            .collect()
-    }
-}
-
-fn plan_retry(retry: &Retry) -> PlanRetry {
-    PlanRetry {
-        attempts: retry.attempts,
-        delay: HumanDuration(retry.delay),
-        backoff: retry.backoff,
-        max_delay: HumanDuration(retry.max_delay),
-        jitter: retry.jitter,
-        on: retry.on.clone(),
-    }
-}
-
-/// Line numbers by binary search: counting from the top for each step would be quadratic.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn new(text: &str) -> Self {
-        Self(text.match_indices('\n').map(|(at, _)| at).collect())
-    }
-
-    fn line(&self, offset: usize) -> u32 {
-        let before = self.0.partition_point(|newline| *newline < offset);
-        u32::try_from(before + 1).unwrap_or(u32::MAX)
     }
 }

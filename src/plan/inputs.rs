@@ -1,5 +1,7 @@
 //! Inputs as expressions: what is known now is rendered and checked now, the rest stays a template.
 
+use std::collections::BTreeSet;
+
 use super::types::Expr;
 use crate::base::{Diagnostic, Diagnostics, Span, Value, did_you_mean};
 use crate::check::{
@@ -13,41 +15,63 @@ const AS_TEXT: &str = "{{!text}}";
 
 /// What is known when the plan is made, and where findings go.
 pub(super) struct Resolver<'a> {
+    /// The runbook whose steps are made.
     pub(super) checked: &'a CheckedRunbook,
     pub(super) environment: &'a Environment,
-    /// `params` and `vars`.
-    pub(super) scope: &'a Scope,
+    /// `params` and `vars`; `item` and `index` while an instance is checked.
+    pub(super) scope: Scope,
+    /// Parameters without a value before the run: secrets, and what only the run gives to a runbook inside.
+    pub(super) hidden: BTreeSet<String>,
+    /// Whether `item` and `index` have values, because an instance of a loop is checked.
+    pub(super) in_instance: bool,
     pub(super) diags: &'a mut Diagnostics,
 }
 
 impl Resolver<'_> {
-    /// The inputs of an action. Values that became known are held against its schema.
-    pub(super) fn inputs(
+    /// Holds inputs that became known against what the action declares.
+    pub(super) fn check_inputs(
         &mut self,
         action: &Action,
         manifest: &ActionManifest,
-        templates: bool,
-    ) -> Expr {
-        let known = self.known(&action.with, &manifest.input, templates);
+        known: &YamlValue,
+    ) {
         InputCheck {
-            subject: &Subject::action(&manifest.name),
+            subject: &Subject::of(action),
             source: &self.checked.runbook().source,
             environment: Some(self.environment),
             diags: self.diags,
         }
-        .run(&manifest.input, &known, &mut |_, _| TextIs::Template);
-        self.expression(&known, &manifest.input)
+        .run(&manifest.input, known, &mut |_, _| TextIs::Template);
     }
 
     /// A value that no schema describes: `outputs:`.
     pub(super) fn free(&mut self, value: &YamlValue) -> Expr {
-        let anything = Value::Bool(true);
-        let known = self.known(value, &anything, true);
-        self.expression(&known, &anything)
+        self.typed(value, &Value::Bool(true))
+    }
+
+    /// A value in the form that a schema wants.
+    pub(super) fn typed(&mut self, value: &YamlValue, schema: &Value) -> Expr {
+        let known = self.known(value, schema, true);
+        self.expression(&known, schema)
+    }
+
+    fn is_known_now(&self, reference: &Reference) -> bool {
+        match (reference.root(), reference.path.get(1)) {
+            ("vars", _) => true,
+            ("params", Some(name)) => !self.hidden.contains(name),
+            ("params", None) => self.hidden.is_empty(),
+            ("item" | "index", _) => self.in_instance,
+            _ => false,
+        }
     }
 
     /// The value with everything rendered that can be; what is left of kind `Text` is a template.
-    fn known(&mut self, value: &YamlValue, schema: &Value, templates: bool) -> YamlValue {
+    pub(super) fn known(
+        &mut self,
+        value: &YamlValue,
+        schema: &Value,
+        templates: bool,
+    ) -> YamlValue {
         let schema = schema_for(schema, value);
         let kind = match &value.kind {
             YamlValueKind::Literal(_) => return value.clone(),
@@ -94,10 +118,11 @@ impl Resolver<'_> {
             Some(template) if templates => template,
             _ => return literal(text),
         };
-        if !template.references().iter().all(is_known_now) {
+        let mut references = template.references().iter();
+        if !references.all(|reference| self.is_known_now(reference)) {
             return value.clone();
         }
-        match template.render(self.scope, escape_of(schema)) {
+        match template.render(&self.scope, escape_of(schema)) {
             Ok(rendered) => from_json(&wanted_form(rendered, schema), value.span),
             Err(error) => {
                 let at = TextAt {
@@ -133,7 +158,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn expression(&self, value: &YamlValue, schema: &Value) -> Expr {
+    pub(super) fn expression(&self, value: &YamlValue, schema: &Value) -> Expr {
         let schema = schema_for(schema, value);
         match &value.kind {
             YamlValueKind::Literal(literal) => Expr::Value(literal.clone()),
@@ -175,10 +200,6 @@ impl Resolver<'_> {
             }
         }
     }
-}
-
-fn is_known_now(reference: &Reference) -> bool {
-    matches!(reference.root(), "params" | "vars")
 }
 
 fn known_value(expr: &Expr) -> Option<Value> {

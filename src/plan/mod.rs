@@ -1,10 +1,15 @@
 //! Floor 2: a checked, resolved DAG with a digest.
 
+mod block;
 mod build;
 mod expr;
+mod for_each;
 mod inputs;
+mod lookup;
 mod params;
 mod scope;
+mod secrets;
+mod steps;
 mod stored;
 mod types;
 
@@ -12,6 +17,7 @@ mod types;
 mod tests;
 
 pub use build::build;
+pub use lookup::{PlanPart, instance_keys};
 pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};

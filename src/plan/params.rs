@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::types::PlanParam;
 use crate::base::{Diagnostic, Diagnostics, Value, did_you_mean};
 use crate::check::{codes, unknown_connection, unknown_service};
-use crate::language::{check_param_value, parse_param};
-use crate::model::{Environment, Param, Runbook, Ty};
+use crate::language::{check_param_value, marker, parse_param};
+use crate::model::{Environment, Param, Runbook, SecretSource, Ty};
 
 /// A value given for a parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,7 @@ pub(super) fn resolve(
     runbook: &Runbook,
     environment: &Environment,
     given: &BTreeMap<String, Given>,
+    sources: &mut BTreeMap<String, SecretSource>,
     diags: &mut Diagnostics,
 ) -> BTreeMap<String, PlanParam> {
     for name in given.keys() {
@@ -34,6 +35,9 @@ pub(super) fn resolve(
         .iter()
         .filter_map(|(name, param)| {
             let value = value_of(runbook, name, param, given.get(name), diags)?;
+            if param.ty.value == Ty::Secret {
+                return secret(runbook, name, param, &value, sources, diags);
+            }
             check_names(&param.ty, &value, &mut |ty, text| {
                 let span = param.name_span;
                 let finding = match ty {
@@ -51,6 +55,40 @@ pub(super) fn resolve(
             Some((name.clone(), PlanParam { ty, value }))
         })
         .collect()
+}
+
+/// A parameter of type `secret`: its value is where the secret is to be had. Neither the plan nor a
+/// finding shows it: it may be the secret itself, given by mistake.
+fn secret(
+    runbook: &Runbook,
+    name: &str,
+    param: &Param,
+    value: &Value,
+    sources: &mut BTreeMap<String, SecretSource>,
+    diags: &mut Diagnostics,
+) -> Option<(String, PlanParam)> {
+    match value.as_str().unwrap_or_default().parse::<SecretSource>() {
+        Ok(source) => {
+            let key = format!("params.{name}");
+            let value = Value::String(marker(&key));
+            sources.insert(key, source);
+            let ty = Ty::Secret;
+            Some((name.to_owned(), PlanParam { ty, value }))
+        }
+        Err(problem) => {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_PARAM_VALUE,
+                    format!("the parameter `{name}` wants the source of a secret: {problem}"),
+                )
+                .at(&runbook.source, param.name_span, "of type secret")
+                .help(format!(
+                    "put it into a variable of your shell, and name that: --param {name}=env:NAME"
+                )),
+            );
+            None
+        }
+    }
 }
 
 fn unknown(runbook: &Runbook, name: &str) -> Diagnostic {
@@ -81,6 +119,12 @@ fn value_of(
     diags: &mut Diagnostics,
 ) -> Option<Value> {
     let value = match (given, &param.default) {
+        (Some(Given::Value(Value::Number(_) | Value::Bool(_))), _)
+            if param.ty.value == Ty::Secret =>
+        {
+            // The usual words would show the value.
+            Ok(Value::Null)
+        }
         (Some(Given::Text(text)), _) => {
             parse_param(text, &param.ty).and_then(|value| check_param_value(param, &value))
         }

@@ -3,11 +3,11 @@
 use super::types::{Expr, Plan, PlanAction, PlanStep};
 use crate::base::{Map, Value};
 use crate::check::{RUN_FIELDS, STEP_FIELDS};
-use crate::language::{Scope, Template};
+use crate::language::{Scope, Template, marker};
 use crate::model::{ObjectTy, Ty};
 
 impl Plan {
-    /// A scope with `params` and `vars`, typed. The caller adds `run`, `steps` and `outputs`.
+    /// A scope with `params`, `vars` and `secrets` (by name: their markers), typed. The caller adds `run`, `steps` and `outputs`.
     pub fn scope(&self) -> Scope {
         let mut scope = Scope::new();
         let values: Map<String, Value> = self
@@ -23,6 +23,13 @@ impl Plan {
         let vars: Map<String, Value> = self.environment.vars.clone().into_iter().collect();
         let ty = Ty::of_value(&Value::Object(vars.clone()));
         scope.set("vars", Value::Object(vars), ty);
+        // `params.NAME` is no name of the environment.
+        let names = self.secrets.keys().filter(|name| !name.contains('.'));
+        let secrets: Map<String, Value> = names
+            .map(|name| (name.clone(), Value::String(marker(name))))
+            .collect();
+        let ty = Ty::Map(Box::new(Ty::Secret));
+        scope.set("secrets", Value::Object(secrets), ty);
         scope
     }
 
@@ -37,16 +44,17 @@ impl PlanStep {
     /// The type of what `steps.ID` holds once the step has ended.
     pub fn ty(&self, plan: &Plan) -> Ty {
         object(STEP_FIELDS.into_iter().map(|(name, ty)| {
-            let ty = if name == "outputs" {
-                self.outputs_ty(plan)
-            } else {
-                ty
+            let ty = match (name, &self.for_each) {
+                ("outputs", None) => self.outputs_ty(plan),
+                ("outputs", Some(_)) => Ty::List(Box::new(self.outputs_ty(plan))),
+                _ => ty,
             };
             (name.to_owned(), ty)
         }))
     }
 
-    /// The type of the step's outputs: the action's own, and those that the step adds.
+    /// The type of the step's outputs, of a loop those of one instance: the action's own, and those that
+    /// the step adds.
     pub fn outputs_ty(&self, plan: &Plan) -> Ty {
         let own = plan.action_ty(&self.action);
         if self.outputs.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::types::{PLAN_FORMAT, Plan, PlanStep};
-use crate::base::{Dag, Digest, StepId, Value, canonical_json};
+use crate::base::{Dag, Digest, Omit, StepId, Value, canonical_text};
 
 /// A stored plan that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +27,12 @@ pub enum PlanError {
 impl Plan {
     /// The plan as canonical JSON: equal plans give equal bytes.
     pub fn canonical_json(&self) -> String {
-        canonical_json(&self.to_value())
+        self.text(|_, _| false)
     }
 
-    /// [`Self::canonical_json`] and [`Self::digest`] at the price of one.
+    /// [`Self::canonical_json`] and [`Self::digest`].
     pub fn sealed(&self) -> (String, Digest) {
-        let value = self.to_value();
-        let text = canonical_json(&value);
-        (text, digest_of(value))
+        (self.canonical_json(), self.digest())
     }
 
     /// Reads a plan back.
@@ -55,41 +53,32 @@ impl Plan {
 
     /// What votes are bound to: SHA-256 over the canonical JSON of what will run.
     ///
-    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step.
+    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step,
+    /// and the file of a runbook inside.
     pub fn digest(&self) -> Digest {
-        digest_of(self.to_value())
+        Digest::of_bytes(self.text(only_describes).as_bytes())
     }
 
-    fn to_value(&self) -> Value {
+    fn text(&self, omit: Omit) -> String {
         #[expect(
             clippy::expect_used,
             reason = "a plan has only text keys, and its numbers are finite since the decoder refuses others"
         )]
-        serde_json::to_value(self).expect("a plan is JSON")
+        canonical_text(self, omit).expect("a plan is JSON")
     }
 }
 
-/// The digest of a plan's JSON without what only describes.
-fn digest_of(mut value: Value) -> Digest {
-    let drop = |value: Option<&mut Value>, keys: &[&str]| {
-        if let Some(Value::Object(map)) = value {
-            for key in keys {
-                map.remove(*key);
-            }
-        }
-    };
-    drop(value.get_mut("runbook"), &["title", "owner", "file"]);
-    for list in ["steps", "finally"] {
-        if let Some(Value::Array(steps)) = value.get_mut(list) {
-            for step in steps {
-                drop(Some(step), &["name", "line"]);
-            }
-        }
-    }
-    Digest::of_value(&value)
+/// Fields that say something to people and change nothing.
+fn only_describes(name: &'static str, field: &'static str) -> bool {
+    matches!(
+        (name, field),
+        ("PlanRunbook", "title" | "owner" | "file")
+            | ("PlanStep", "name" | "line")
+            | ("PlanBlock", "file")
+    )
 }
 
-/// The graph of `steps` or `finally` of a plan, by position; needs in order, each once.
+/// The graph of `steps`, `verify` or `finally` of a plan, by position; needs in order, each once.
 ///
 /// A plan that was built has no circles; a damaged one is given without edges, so that its steps can
 /// still be shown.

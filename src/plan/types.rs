@@ -184,8 +184,7 @@ pub struct PlanForEach {
     pub max_failures: MaxFailures,
 }
 
-/// Most instances of one loop.
-pub const MAX_INSTANCES: usize = 1_000;
+pub use crate::model::MAX_INSTANCES;
 
 /// `unless` of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

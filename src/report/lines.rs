@@ -1,16 +1,18 @@
 //! What each event becomes in words: the permanent lines of a live display and of a plain log.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::next::Places;
+use super::outcome::tally_words;
 use super::rows::StepRow;
 use super::style::{Paint, Style, Symbol};
-use super::text::{clip, clock_time, human, one_line, output_line, pad, width, wrap};
+use super::text::{clip, clock_time, count, human, one_line, output_line, pad, width, wrap};
 use super::timeline::Timeline;
-use crate::base::{StepId, Timestamp};
-use crate::event::{Actor, EventKind, Failure, LogRef, RollbackCause, RunEvent, SkipReason, Vote};
-use crate::plan::{Plan, PlanRollback};
+use crate::base::Timestamp;
+use crate::event::{
+    Actor, EventKind, Failure, LogRef, LoopInstance, RollbackCause, RunEvent, SkipReason, Vote,
+};
+use crate::plan::Plan;
 
 /// Lines of a log's end that are shown with a failure.
 const LOG_LINES: usize = 20;
@@ -24,27 +26,18 @@ pub(crate) struct Lines {
     pub(crate) ids: usize,
     runbook: String,
     environment: String,
-    undo_actions: HashMap<StepId, String>,
 }
 
 impl Lines {
     pub(crate) fn new(plan: &Plan, style: Style, places: Places) -> Self {
-        let steps = || plan.steps.iter().chain(&plan.finally);
-        let longest = steps().map(|step| step.id.as_str().len()).max();
+        let steps = plan.steps.iter().chain(&plan.verify).chain(&plan.finally);
+        let longest = steps.map(|step| step.id.as_str().len()).max();
         Self {
             style,
             places,
             ids: longest.unwrap_or(0).min(24),
             runbook: one_line(&plan.runbook.name, style),
             environment: one_line(&plan.environment.name, style),
-            undo_actions: steps()
-                .filter_map(|step| match &step.rollback {
-                    Some(PlanRollback::Undo { action, .. }) => {
-                        Some((step.id.clone(), action.uses.clone()))
-                    }
-                    _ => None,
-                })
-                .collect(),
         }
     }
 
@@ -117,7 +110,10 @@ impl Lines {
             (EventKind::FinallyStarted, _) => {
                 vec![self.style.paint(Paint::Dim, "finally")]
             }
-            (kind, Some(row)) => self.of_step(row, kind, log),
+            // What belongs to a loop or sub-runbook is told by its own line; a log tells all.
+            (kind, Some(row)) if log || !is_inner(row, kind) => {
+                self.of_step(timeline, row, kind, log)
+            }
             _ => Vec::new(),
         }
     }
@@ -153,7 +149,13 @@ impl Lines {
         self.note(Symbol::Undone, Paint::Care, &text)
     }
 
-    fn of_step(&self, row: &StepRow, kind: &EventKind, log: bool) -> Vec<String> {
+    fn of_step(
+        &self,
+        timeline: &Timeline,
+        row: &StepRow,
+        kind: &EventKind,
+        log: bool,
+    ) -> Vec<String> {
         let line = |symbol, paint, words: &str, end: &str| {
             vec![self.step_line(symbol, paint, row, words, end)]
         };
@@ -162,6 +164,19 @@ impl Lines {
             EventKind::StepStarted { attempt, .. } if log => {
                 let again = attempts_words(attempt.0, row.max_attempts);
                 line(Symbol::Running, Paint::Name, label(row), &again)
+            }
+            EventKind::StepExpanded { instances, .. } if log => {
+                line(Symbol::Running, Paint::Name, &expanded_words(instances), "")
+            }
+            EventKind::StepProbeStarted { .. } if log => {
+                line(Symbol::Running, Paint::Dim, "is it so already?", "")
+            }
+            EventKind::StepProbed { .. } if log => {
+                line(Symbol::Again, Paint::Dim, "not so yet", "")
+            }
+            EventKind::StepTimedOut { .. } => {
+                let words = "its time is up; what runs of it is being ended";
+                line(Symbol::Care, Paint::Bad, words, "")
             }
             // Polls 1, 2, 4, 8 … of a plain log: proof of life without a flood.
             EventKind::StepPolled { poll, .. } if log && poll.is_power_of_two() => {
@@ -173,7 +188,32 @@ impl Lines {
                     "",
                 )
             }
+            EventKind::StepSucceeded { .. } if !row.children.is_empty() => {
+                let tally = timeline.tally(row);
+                let (symbol, paint) = match tally.failed {
+                    0 => (Symbol::Good, Paint::Good),
+                    _ => (Symbol::Care, Paint::Care),
+                };
+                let end = format!("{}  {took}", tally_words(tally));
+                line(symbol, paint, label(row), &end)
+            }
             EventKind::StepSucceeded { .. } => line(Symbol::Good, Paint::Good, label(row), &took),
+            EventKind::StepSkipped {
+                reason: SkipReason::AlreadyDone { condition, .. },
+                ..
+            } => {
+                let words = format!("already so: {condition}");
+                line(Symbol::Skipped, Paint::Dim, &words, "")
+            }
+            EventKind::StepSkipped {
+                reason: SkipReason::PartEnded,
+                ..
+            } if log => line(
+                Symbol::Pending,
+                Paint::Dim,
+                "not run, because what it is a part of failed",
+                "",
+            ),
             EventKind::StepSkipped {
                 reason: SkipReason::Condition { condition },
                 ..
@@ -219,8 +259,8 @@ impl Lines {
     }
 
     fn undo_action(&self, row: &StepRow) -> String {
-        let found = self.undo_actions.get(&row.id);
-        found.map_or(String::new(), |uses| format!(" by {uses}"))
+        let by = row.undone_by.as_deref();
+        by.map_or(String::new(), |uses| format!(" by {uses}"))
     }
 
     fn undoing(&self, row: &StepRow) -> String {
@@ -279,6 +319,15 @@ impl Lines {
         let again = format!("again in {}", human(Duration::from_millis(tenths * 100)));
         let words = format!("attempt {attempt} failed: {why}");
         self.step_line(Symbol::Again, Paint::Care, row, &words, &again)
+    }
+
+    /// One more failure of a loop that has told enough of them.
+    pub(crate) fn failed_in_short(&self, row: &StepRow) -> Vec<String> {
+        let why = row
+            .failure
+            .as_ref()
+            .map_or("", |f| f.error.message.as_str());
+        vec![self.step_line(Symbol::Bad, Paint::Bad, row, why, "")]
     }
 
     /// A step failed for good.
@@ -341,6 +390,38 @@ impl Lines {
             lines.push(style.paint(Paint::Dim, &path));
         }
         lines
+    }
+}
+
+/// Whether an event is told by the line of the loop or sub-runbook that it belongs to. What a person
+/// must see is told at once.
+fn is_inner(row: &StepRow, kind: &EventKind) -> bool {
+    row.id.depth() > 0
+        && matches!(
+            kind,
+            EventKind::StepSucceeded { .. } | EventKind::StepSkipped { .. }
+        )
+}
+
+/// `3 instances: api, worker, db`.
+fn expanded_words(instances: &[LoopInstance]) -> String {
+    const NAMED: usize = 12;
+    let keys: Vec<&str> = instances
+        .iter()
+        .take(NAMED)
+        .map(|instance| instance.key.as_str())
+        .collect();
+    let more = match instances.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    match instances {
+        [] => "no instances: the list is empty".to_owned(),
+        _ => format!(
+            "{}: {}{more}",
+            count(instances.len(), "instance"),
+            keys.join(", ")
+        ),
     }
 }
 

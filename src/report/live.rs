@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use super::lines::{Lines, attempts_words, label};
+use super::nested::tree_id;
+use super::outcome::tally_words;
 use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Style, Symbol};
 use super::text::{LINE_BYTES, clip, human, output_line, pad};
@@ -26,6 +28,8 @@ pub(super) struct Live {
     kept: Vec<String>,
     drawn_at: Option<Timestamp>,
     held: bool,
+    /// Lines of the screen.
+    height: usize,
 }
 
 /// The last line a step printed, and the beginning of the next.
@@ -60,13 +64,14 @@ impl LastWords {
 }
 
 impl Live {
-    pub(super) fn new(bar: ProgressBar) -> Self {
+    pub(super) fn new(bar: ProgressBar, height: usize) -> Self {
         Self {
             bar,
             last_words: HashMap::new(),
             kept: Vec::new(),
             drawn_at: None,
             held: false,
+            height,
         }
     }
 
@@ -147,26 +152,28 @@ impl Live {
         }
     }
 
-    /// One line per step under way, then a count.
+    /// One line per step under way, those of loops and sub-runbooks below them, then a count. Never
+    /// higher than the screen.
     fn status(&self, lines: &Lines, timeline: &Timeline, now: Timestamp) -> Vec<String> {
         let style = lines.style;
-        let active = || timeline.rows.iter().filter(|row| is_active(row));
-        let mut out: Vec<String> = active()
-            .take(SHOWN)
-            .map(|row| self.status_line(lines, row, now))
+        let tree = timeline.tree();
+        let active: Vec<_> = tree.iter().filter(|(_, row)| row.is_active()).collect();
+        // A line stays for what is counted, one for the cursor.
+        let room = self.height.saturating_sub(3).clamp(1, SHOWN);
+        let mut out: Vec<String> = active
+            .iter()
+            .take(room)
+            .map(|(depth, row)| self.status_line(lines, timeline, row, *depth, now))
             .collect();
-        let more = active().count().saturating_sub(SHOWN);
+        let more = active.len().saturating_sub(room);
         if more > 0 {
             out.push(style.paint(Paint::Dim, &format!("  +{more} more under way")));
         }
-        let over = |row: &&StepRow| {
-            row.ended_at.is_some() || matches!(row.status, StepStatus::Skipped | StepStatus::NotRun)
-        };
-        let done = timeline.rows.iter().filter(over).count();
+        let done = timeline.leaves().filter(|row| row.is_over()).count();
         let since = timeline.origin.as_ref().map_or(now, |origin| origin.at);
         let text = format!(
             "  {done} of {} steps {} {}",
-            timeline.rows.len(),
+            timeline.leaves().count(),
             style.symbol(Symbol::Dot),
             human(whole_tenths(now.since(since)))
         );
@@ -174,7 +181,14 @@ impl Live {
         out
     }
 
-    fn status_line(&self, lines: &Lines, row: &StepRow, now: Timestamp) -> String {
+    fn status_line(
+        &self,
+        lines: &Lines,
+        timeline: &Timeline,
+        row: &StepRow,
+        depth: usize,
+        now: Timestamp,
+    ) -> String {
         let style = lines.style;
         let undoing = row
             .undo
@@ -195,6 +209,9 @@ impl Live {
         } else if !again.is_empty() {
             facts.push(attempts_words(row.attempts, row.max_attempts));
         }
+        if !row.children.is_empty() {
+            facts.insert(0, tally_words(timeline.tally(row)));
+        }
         if row.polls > 0 && undoing.is_none() {
             facts.push(format!(
                 "asked {}{}",
@@ -207,7 +224,7 @@ impl Live {
         let mut text = format!(
             "{} {}  {}  {}",
             frame(style, now),
-            pad(row.id.as_str(), lines.ids),
+            pad(&tree_id(depth, row), lines.ids),
             clip(&output_line(label(row), style), style.width / 3, style),
             facts.join("  ")
         );
@@ -219,15 +236,6 @@ impl Live {
         }
         style.paint(Paint::Name, &clip(&text, style.width, style))
     }
-}
-
-fn is_active(row: &StepRow) -> bool {
-    let undoing = matches!(&row.undo, Some(undo) if matches!(undo.status, UndoStatus::Running | UndoStatus::Retrying));
-    undoing
-        || matches!(
-            row.status,
-            StepStatus::Running | StepStatus::Retrying | StepStatus::Waiting
-        )
 }
 
 /// Rounded down to tenths, so that a clock that runs shows no milliseconds.

@@ -1,19 +1,21 @@
 //! `report.md`: a run as a page for people, kept in the audit trail.
 
 use super::lines::{cause_words, person, vote_word};
-use super::outcome::{ids, outcome_meaning, recovery, standing, step_words, undone};
+use super::outcome::{ids, outcome_meaning, recovery, standing, step_words, tally_words, undone};
 use super::plan_text::risk_word;
-use super::rows::StepRow;
+use super::rows::{StepRow, StepStatus};
 use super::style::Style;
-use super::text::{clock_time, human, one_line, output_line};
+use super::text::{clock_time, count, human, one_line, output_line};
 use super::timeline::Timeline;
 use crate::base::format_size;
 use crate::event::{EventKind, Failure, LogRef, RunEvent, SkipReason};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanPart};
 use crate::store::RunRecord;
 
 /// Events listed in the timeline at most; all of them are in `events.jsonl` beside the report.
 const TIMELINE: usize = 500;
+/// Rows of the table of steps at most.
+const STEPS: usize = 2_000;
 /// Columns that no text of a report is clipped to.
 const PAGE: Style = Style {
     color: false,
@@ -80,7 +82,7 @@ fn head(run: &RunRecord, plan: &Plan, timeline: &Timeline) -> String {
         fact("Duration", human(finish.duration));
     }
     if let Some((_, words)) = recovery(plan, timeline) {
-        fact("RTO", escape(&words));
+        fact("Recovery", escape(&words));
     }
     fact("Plan digest", format!("`{}`", run.plan_digest));
     if let Some(origin) = &timeline.origin {
@@ -110,14 +112,20 @@ fn steps(timeline: &Timeline) -> String {
         "\n## Steps\n\n| step | name | action | status | attempts | started (UTC) | duration |\n\
          | --- | --- | --- | --- | --: | --- | --: |\n"
             .to_owned();
-    for row in &timeline.rows {
-        let finally = if row.finally { " (finally)" } else { "" };
+    for (depth, row) in timeline.tree().into_iter().take(STEPS) {
+        let part = match row.part {
+            PlanPart::Steps => "",
+            PlanPart::Verify => " (verify)",
+            PlanPart::Finally => " (finally)",
+        };
+        // Markdown has no indentation in a table.
+        let indent = "&nbsp;&nbsp;".repeat(depth);
         out.push_str(&format!(
-            "| {}{finally} | {} | {} | {} | {} | {} | {} |\n",
+            "| {indent}{}{part} | {} | {} | {} | {} | {} | {} |\n",
             escape(row.id.as_str()),
             escape(row.title()),
             escape(&row.uses),
-            escape(&step_words(row)),
+            escape(&status_words(timeline, row)),
             match row.attempts {
                 0 => String::new(),
                 n => n.to_string(),
@@ -126,7 +134,22 @@ fn steps(timeline: &Timeline) -> String {
             row.duration.map_or(String::new(), human),
         ));
     }
+    if timeline.rows.len() > STEPS {
+        let more = timeline.rows.len() - STEPS;
+        out.push_str(&format!("\n{more} more rows are in events.jsonl.\n"));
+    }
     out
+}
+
+/// How it stands, with the condition that skipped it, or the counts of what is below it.
+fn status_words(timeline: &Timeline, row: &StepRow) -> String {
+    let words = step_words(row);
+    match &row.skip_condition {
+        Some(condition) if row.status == StepStatus::AlreadySo => format!("{words}: {condition}"),
+        Some(condition) => format!("{words}, when: {condition}"),
+        None if row.children.is_empty() => words,
+        None => format!("{words} ({})", tally_words(timeline.tally(row))),
+    }
 }
 
 fn approvals(timeline: &Timeline) -> String {
@@ -159,7 +182,7 @@ fn approvals(timeline: &Timeline) -> String {
 
 fn failures(timeline: &Timeline) -> String {
     let mut out = String::new();
-    for row in &timeline.rows {
+    for (_, row) in timeline.tree() {
         if let Some(failure) = &row.failure {
             out.push_str(&failure_text(&format!("step {}", row.id), failure));
         }
@@ -307,9 +330,17 @@ pub(crate) fn event_words(kind: &EventKind) -> String {
         EventKind::StepFailed { failure, .. } | EventKind::UndoFailed { failure, .. } => {
             format!("{about}: {}", failure.error.message)
         }
+        EventKind::StepExpanded { instances, .. } => {
+            format!("{about}, {}", count(instances.len(), "instance"))
+        }
+        EventKind::StepProbeStarted { .. } => format!("{about}, is it so already?"),
+        EventKind::StepProbed { .. } => format!("{about}, not so yet"),
+        EventKind::StepTimedOut { .. } => format!("{about}, what runs of it is being ended"),
         EventKind::StepSkipped { reason, .. } => match reason {
             SkipReason::Condition { condition } => format!("{about}, when: {condition}"),
-            SkipReason::AlreadyDone { condition, .. } => format!("{about}, unless: {condition}"),
+            SkipReason::AlreadyDone { condition, .. } => {
+                format!("{about}, already so: {condition}")
+            }
             SkipReason::PartEnded => {
                 format!("{about}, what it is a part of failed before its turn")
             }

@@ -13,6 +13,7 @@ mod json;
 mod lines;
 mod live;
 mod markdown;
+mod nested;
 mod next;
 mod outcome;
 mod plain;
@@ -37,7 +38,7 @@ pub use json::{write_event, write_json_line, write_progress};
 pub use markdown::report_markdown;
 pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
-pub use rows::{GateRow, StepRow, StepStatus, UndoRow, UndoStatus, VoteRow};
+pub use rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
 pub use style::Style;
 pub use summary::summary;
 pub use tables::{

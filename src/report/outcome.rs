@@ -1,13 +1,15 @@
 //! How a run stands or ended, in words: shared by the summary, the lists and `report.md`.
 
+use std::time::Duration;
+
 use super::next::interrupted;
-use super::rows::{StepRow, StepStatus, UndoStatus};
+use super::rows::{RowKind, StepRow, StepStatus, Tally, UndoStatus};
 use super::style::{Paint, Symbol};
 use super::text::{count, human};
 use super::timeline::Timeline;
 use crate::event::{FailureKind, Outcome, RollbackResult};
 use crate::model::Effect;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanPart};
 
 /// Symbol and colour of an outcome.
 pub(crate) fn outcome_look(outcome: Outcome) -> (Symbol, Paint) {
@@ -41,7 +43,8 @@ pub(crate) fn step_look(row: &StepRow) -> (Symbol, Paint) {
         StepStatus::Failed | StepStatus::Rejected | StepStatus::Expired => {
             (Symbol::Bad, Paint::Bad)
         }
-        StepStatus::Skipped => (Symbol::Skipped, Paint::Dim),
+        StepStatus::Skipped | StepStatus::AlreadySo => (Symbol::Skipped, Paint::Dim),
+        StepStatus::Unfinished => (Symbol::Care, Paint::Care),
         StepStatus::Interrupted => (Symbol::Care, Paint::Bad),
     }
 }
@@ -79,11 +82,18 @@ pub(crate) fn outcome_meaning(timeline: &Timeline, plan: &Plan) -> String {
         };
     };
     match finish.outcome {
-        Outcome::Succeeded => "every step succeeded or was skipped by its condition".to_owned(),
+        Outcome::Succeeded => {
+            let mut text = "every step succeeded or was skipped by its condition".to_owned();
+            let proved = verified(timeline, StepStatus::Succeeded);
+            if !proved.is_empty() {
+                text.push_str(&format!("; proved by `verify`: {}", listed(&proved)));
+            }
+            text
+        }
         Outcome::CompletedWithExceptions => {
             "it went through, but a failure was tolerated or a `finally` step failed".to_owned()
         }
-        Outcome::Failed => "it stopped; what was done stays done".to_owned(),
+        Outcome::Failed => format!("it stopped; what was done stays done{}", unproved(timeline)),
         Outcome::RolledBack => match standing(timeline, plan).len() {
             0 => "everything that was done is undone".to_owned(),
             1 => "what can be undone is undone; 1 step stays done".to_owned(),
@@ -110,14 +120,78 @@ fn undone_words(rollback: RollbackResult) -> &'static str {
     }
 }
 
-/// The steps of the forward part that changed something and whose change stands.
-pub(crate) fn standing<'a>(timeline: &'a Timeline, plan: &Plan) -> Vec<&'a StepRow> {
-    plan.steps
+/// The `verify` steps of the run's own runbook that ended in a way, in words.
+fn verified(timeline: &Timeline, status: StepStatus) -> Vec<&str> {
+    timeline
+        .rows
         .iter()
-        .filter(|step| step.action.effect != Effect::Read)
-        .filter_map(|step| timeline.row(&step.id))
-        .filter(|row| row.stands())
+        .filter(|row| row.part == PlanPart::Verify && row.id.depth() == 0 && row.status == status)
+        .map(|row| row.name.as_deref().unwrap_or(row.id.as_str()))
         .collect()
+}
+
+fn unproved(timeline: &Timeline) -> String {
+    let failed = verified(timeline, StepStatus::Failed);
+    if failed.is_empty() {
+        return String::new();
+    }
+    format!("; `verify` did not hold: {}", listed(&failed))
+}
+
+/// At most a few names, then how many more.
+fn listed(names: &[&str]) -> String {
+    const MOST: usize = 4;
+    let mut text = names[..names.len().min(MOST)].join("; ");
+    if names.len() > MOST {
+        text.push_str(&format!(" and {} more", names.len() - MOST));
+    }
+    text
+}
+
+/// How the rows below a loop or sub-runbook stand: `3/10 done, 1 failed, 2 running`.
+pub(crate) fn tally_words(tally: Tally) -> String {
+    let mut text = format!("{}/{} done", tally.done, tally.all);
+    for (n, word) in [
+        (tally.failed, "failed"),
+        (tally.running, "running"),
+        (tally.undone, "undone"),
+    ] {
+        if n > 0 {
+            text.push_str(&format!(", {n} {word}"));
+        }
+    }
+    text
+}
+
+/// The steps of the forward part that changed something and whose change stands, in the order of the
+/// plan.
+pub(crate) fn standing<'a>(timeline: &'a Timeline, plan: &Plan) -> Vec<&'a StepRow> {
+    let changes = |row: &StepRow| {
+        plan.step(&row.id)
+            .is_some_and(|step| step.action.effect != Effect::Read)
+    };
+    timeline
+        .tree()
+        .into_iter()
+        .map(|(_, row)| row)
+        .filter(|row| row.kind == RowKind::Step && row.stands())
+        .filter(|row| is_forward(timeline, row) && changes(row))
+        .collect()
+}
+
+/// Whether neither it nor what it belongs to is a `verify` or `finally` step.
+fn is_forward(timeline: &Timeline, row: &StepRow) -> bool {
+    let mut id = Some(row.id.clone());
+    while let Some(here) = id {
+        if timeline
+            .row(&here)
+            .is_some_and(|row| row.part != PlanPart::Steps)
+        {
+            return false;
+        }
+        id = here.parent();
+    }
+    true
 }
 
 /// The steps that were undone.
@@ -129,19 +203,39 @@ pub(crate) fn undone(timeline: &Timeline) -> Vec<&StepRow> {
         .collect()
 }
 
-/// The recovery time objective against what was measured: whether it was met, and in words. The
-/// clock runs from the first event to the start of the `finally` steps, or the end.
+/// How long the recovery took, against the recovery time objective if there is one: whether all is
+/// well, and in words.
 pub(crate) fn recovery(plan: &Plan, timeline: &Timeline) -> Option<(bool, String)> {
-    let limit = plan.runbook.rto?;
-    let start = timeline.origin.as_ref()?.at;
-    let finish = timeline.finish.as_ref()?;
-    if finish.outcome != Outcome::Succeeded {
-        return Some((false, format!("not recovered; the objective is {limit}")));
+    let limit = plan.runbook.rto;
+    if limit.is_none() && plan.verify.is_empty() {
+        return None;
     }
-    let took = timeline.finally_at.unwrap_or(finish.at).since(start);
-    let met = took <= limit.0;
-    let word = if met { "met" } else { "missed" };
-    Some((met, format!("{word}: {} of {limit}", human(took))))
+    timeline.finish.as_ref()?;
+    let Some(took) = recovered_in(timeline) else {
+        let objective = limit.map_or(String::new(), |limit| format!("; objective {limit}"));
+        let text = format!("not recovered{objective}");
+        return Some((false, text));
+    };
+    let text = format!("recovered in {}", human(took));
+    Some(match limit {
+        None => (true, text),
+        Some(limit) if took <= limit.0 => (true, format!("{text}; objective {limit} met")),
+        Some(limit) => {
+            let late = human(took.saturating_sub(limit.0));
+            (false, format!("{text}; objective {limit} MISSED by {late}"))
+        }
+    })
+}
+
+/// From the first event until every step had ended and `verify` held. Journals of version 0.1 do not
+/// say it; there a success counts until its `finally` steps began.
+pub(crate) fn recovered_in(timeline: &Timeline) -> Option<Duration> {
+    let finish = timeline.finish.as_ref()?;
+    if finish.recovery.is_some() || finish.outcome != Outcome::Succeeded {
+        return finish.recovery;
+    }
+    let start = timeline.origin.as_ref()?.at;
+    Some(timeline.finally_at.unwrap_or(finish.at).since(start))
 }
 
 /// `ids` joined for a sentence.

@@ -233,6 +233,7 @@ fn all_texts(plan: &Plan, events: &[RunEvent], style: Style) -> Vec<String> {
     let buffer = Buffer::default();
     let options = ViewOptions {
         style,
+        height: 50,
         quiet: false,
         places: places.clone(),
     };

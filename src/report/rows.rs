@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::{StepId, Timestamp, Value};
 use crate::event::{Actor, Failure, LogRef, Vote};
-use crate::plan::{PlanRollback, PlanStep};
+use crate::plan::{Plan, PlanPart, PlanRollback, PlanStep};
 
 /// How a step stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,8 +24,12 @@ pub enum StepStatus {
     Failed,
     /// Its condition did not hold.
     Skipped,
-    /// The run ended before its turn.
+    /// What it is to bring about was so already.
+    AlreadySo,
+    /// The run, or what it is a part of, ended before its turn.
     NotRun,
+    /// A loop or sub-runbook that was open when the run ended.
+    Unfinished,
     /// Started by an engine that died; its fate is unknown.
     Interrupted,
     /// The gate was approved.
@@ -47,13 +51,42 @@ impl StepStatus {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::AlreadySo => "already so",
             Self::NotRun => "not run",
+            Self::Unfinished => "not finished",
             Self::Interrupted => "interrupted",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
             Self::Expired => "expired",
         }
     }
+}
+
+/// What a row stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RowKind {
+    /// One action.
+    #[default]
+    Step,
+    /// A loop: its instances are the rows below it.
+    Loop,
+    /// A sub-runbook: its steps are the rows below it.
+    Block,
+}
+
+/// How the rows below a loop or sub-runbook stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All of them.
+    pub all: usize,
+    /// Succeeded, skipped, or already so.
+    pub done: usize,
+    /// Failed for good, as far as is known.
+    pub failed: usize,
+    /// At work, waiting for a gate, or between two attempts.
+    pub running: usize,
+    /// Undone.
+    pub undone: usize,
 }
 
 /// How the undo of a step stands.
@@ -141,10 +174,16 @@ pub struct StepRow {
     pub uses: String,
     /// Tries permitted in all.
     pub max_attempts: u32,
-    /// Whether it is a `finally` step.
-    pub finally: bool,
-    /// Whether it has an undoing action.
-    pub undoable: bool,
+    /// Which list of its own runbook it stands in.
+    pub part: PlanPart,
+    /// What it stands for.
+    pub kind: RowKind,
+    /// The sub-runbook that it calls.
+    pub calls: Option<String>,
+    /// Rows of its instances or steps, in order.
+    pub children: Vec<usize>,
+    /// The action that undoes it.
+    pub undone_by: Option<String>,
     /// Why it cannot be undone, when the runbook says so.
     pub irreversible: Option<String>,
     /// How it stands.
@@ -167,7 +206,7 @@ pub struct StepRow {
     pub failure: Option<Failure>,
     /// The log of the last attempt that printed anything.
     pub log: Option<LogRef>,
-    /// The condition that was false.
+    /// The condition that decided that it is skipped: a `when` that was false, or an `unless` that held.
     pub skip_condition: Option<String>,
     /// The gate, when it is one.
     pub gate: Option<GateRow>,
@@ -182,8 +221,11 @@ impl StepRow {
             name: None,
             uses: String::new(),
             max_attempts: 1,
-            finally: false,
-            undoable: false,
+            part: PlanPart::Steps,
+            kind: RowKind::Step,
+            calls: None,
+            children: Vec::new(),
+            undone_by: None,
             irreversible: None,
             status: StepStatus::Pending,
             attempts: 0,
@@ -201,19 +243,68 @@ impl StepRow {
         }
     }
 
-    pub(super) fn planned(step: &PlanStep, finally: bool) -> Self {
+    /// The row of a step of the plan under its full id.
+    pub(super) fn planned(id: &StepId, step: &PlanStep, part: PlanPart) -> Self {
+        let kind = match (&step.for_each, &step.block) {
+            (Some(_), _) if id.key().is_none() => RowKind::Loop,
+            (_, Some(_)) => RowKind::Block,
+            _ => RowKind::Step,
+        };
         Self {
             name: step.name.clone(),
             uses: step.action.uses.clone(),
             max_attempts: step.retry.as_ref().map_or(1, |retry| retry.attempts),
-            finally,
-            undoable: matches!(step.rollback, Some(PlanRollback::Undo { .. })),
+            part,
+            kind,
+            calls: step.block.as_ref().map(|block| block.runbook.clone()),
+            undone_by: match &step.rollback {
+                Some(PlanRollback::Undo { action, .. }) => Some(action.uses.clone()),
+                _ => None,
+            },
             irreversible: match &step.rollback {
                 Some(PlanRollback::Irreversible { reason }) => Some(reason.clone()),
                 _ => None,
             },
-            ..Self::new(&step.id)
+            ..Self::new(id)
         }
+    }
+
+    /// The row of a full id, as far as the plan knows it.
+    pub(super) fn of(plan: &Plan, id: &StepId) -> Self {
+        match plan.step_in_part(id) {
+            Some((step, part)) => Self::planned(id, step, part),
+            None => Self::new(id),
+        }
+    }
+
+    /// The id below its parent: `deploy[api]/restart` → `restart`, `restart[api]` → `[api]`.
+    pub fn short_id(&self) -> String {
+        match self.id.key() {
+            Some(key) => format!("[{key}]"),
+            None => self.id.last().to_owned(),
+        }
+    }
+
+    /// Whether its turn is over.
+    pub fn is_over(&self) -> bool {
+        !matches!(
+            self.status,
+            StepStatus::Pending
+                | StepStatus::Running
+                | StepStatus::Retrying
+                | StepStatus::Waiting
+                | StepStatus::Interrupted
+        )
+    }
+
+    /// Whether an attempt or an undo is under way or due again, or a gate waits.
+    pub fn is_active(&self) -> bool {
+        let undoing = matches!(&self.undo, Some(undo) if matches!(undo.status, UndoStatus::Running | UndoStatus::Retrying));
+        undoing
+            || matches!(
+                self.status,
+                StepStatus::Running | StepStatus::Retrying | StepStatus::Waiting
+            )
     }
 
     /// The name for people, or nothing.
@@ -248,6 +339,9 @@ impl StepRow {
         match self.status {
             StepStatus::Pending => self.status = StepStatus::NotRun,
             StepStatus::Retrying => self.status = StepStatus::Failed,
+            StepStatus::Running if self.kind != RowKind::Step => {
+                self.status = StepStatus::Unfinished;
+            }
             _ => {}
         }
         match &mut self.undo {

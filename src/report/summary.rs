@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use super::lines::label;
+use super::nested::{tree_id, worth_showing};
 use super::next::{Places, interrupted, next_command};
 use super::outcome::{
-    ids, outcome_look, outcome_meaning, recovery, standing, step_look, step_words, undone,
+    ids, outcome_look, outcome_meaning, recovery, standing, step_look, step_words, tally_words,
+    undone,
 };
-use super::rows::{StepRow, StepStatus};
+use super::rows::StepRow;
 use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, human, one_line, value_text, wrap};
 use super::timeline::Timeline;
 use crate::event::Outcome;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanPart};
 
 /// More rows than this are not a summary; then only the notable ones are shown.
 const ROWS: usize = 30;
@@ -75,19 +77,11 @@ fn headline(plan: &Plan, timeline: &Timeline, style: Style) -> String {
 /// A table of the steps, the slowest marked.
 fn steps(timeline: &Timeline, style: Style) -> String {
     let slowest = slowest(timeline);
-    let all: Vec<&StepRow> = timeline.rows.iter().collect();
-    let shown: Vec<&StepRow> = if all.len() <= ROWS {
-        all.clone()
-    } else {
-        notable(&all)
-    };
+    let all = timeline.tree();
+    let shown = worth_showing(&all, ROWS);
     let mut table = Table::new(2);
-    for row in &shown {
+    for &(depth, row) in &shown {
         let (symbol, paint) = step_look(row);
-        let tries = match row.attempts {
-            0 | 1 => String::new(),
-            n => format!("{n} attempts"),
-        };
         let mark = if slowest == Some(&row.id) {
             "slowest"
         } else {
@@ -95,11 +89,11 @@ fn steps(timeline: &Timeline, style: Style) -> String {
         };
         table.row(vec![
             Cell::new(style.symbol(symbol), style).paint(paint),
-            Cell::new(row.id.as_str(), style).paint(Paint::Bold),
+            Cell::new(&tree_id(depth, row), style).paint(Paint::Bold),
             Cell::new(label(row), style),
             Cell::new(&step_words(row), style).paint(paint),
             Cell::new(&row.duration.map_or(String::new(), human), style).right(),
-            Cell::new(&tries, style).paint(Paint::Dim),
+            Cell::new(&beside(timeline, row), style).paint(Paint::Dim),
             Cell::new(mark, style).paint(Paint::Care),
         ]);
     }
@@ -111,13 +105,23 @@ fn steps(timeline: &Timeline, style: Style) -> String {
     out
 }
 
+/// What is to be said beside a step.
+fn beside(timeline: &Timeline, row: &StepRow) -> String {
+    match row.attempts {
+        _ if !row.children.is_empty() => tally_words(timeline.tally(row)),
+        0 | 1 if row.part == PlanPart::Verify => "verify".to_owned(),
+        0 | 1 => String::new(),
+        n => format!("{n} attempts"),
+    }
+}
+
 /// The slowest step, when it is worth a word. Gates wait for people and do not count.
 fn slowest(timeline: &Timeline) -> Option<&crate::base::StepId> {
     let timed = || {
         timeline
             .rows
             .iter()
-            .filter(|row| row.gate.is_none())
+            .filter(|row| row.gate.is_none() && row.children.is_empty())
             .filter_map(|row| row.duration.map(|took| (took, &row.id)))
     };
     if timed().count() < 2 {
@@ -127,27 +131,6 @@ fn slowest(timeline: &Timeline) -> Option<&crate::base::StepId> {
         .max_by_key(|(took, _)| *took)
         .filter(|(took, _)| *took >= Duration::from_millis(100))
         .map(|(_, id)| id)
-}
-
-/// What failed, waits or was undone, then the slowest, in plan order.
-fn notable<'a>(all: &[&'a StepRow]) -> Vec<&'a StepRow> {
-    let dull = |row: &StepRow| {
-        row.undo.is_none()
-            && matches!(
-                row.status,
-                StepStatus::Succeeded
-                    | StepStatus::Approved
-                    | StepStatus::Skipped
-                    | StepStatus::NotRun
-                    | StepStatus::Pending
-            )
-    };
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by_key(|i| (dull(all[*i]), std::cmp::Reverse(all[*i].duration)));
-    let bad = all.iter().filter(|row| !dull(row)).count();
-    order.truncate(bad.clamp(10, ROWS));
-    order.sort_unstable();
-    order.into_iter().map(|i| all[i]).collect()
 }
 
 fn outputs(timeline: &Timeline, style: Style) -> String {
@@ -194,7 +177,7 @@ fn facts(plan: &Plan, timeline: &Timeline, places: &Places, style: Style) -> Str
     }
     if let Some((met, words)) = recovery(plan, timeline) {
         let paint = if met { Paint::Good } else { Paint::Bad };
-        fact("RTO", &words, paint);
+        fact("recovery", &words, paint);
     }
     if let Some(audit) = &places.audit {
         let run = timeline

@@ -3,17 +3,20 @@
 use serde_json::json;
 
 use super::lines::{Lines, label, person, vote_word};
+use super::nested::{tree_id, worth_showing};
 use super::next::{NextCommand, Places, next_command};
-use super::outcome::{outcome_look, outcome_meaning, step_look, step_words};
+use super::outcome::{
+    outcome_look, outcome_meaning, recovered_in, recovery, step_look, step_words, tally_words,
+};
 use super::plan_text::risk_word;
-use super::rows::{StepRow, StepStatus, UndoStatus};
+use super::rows::{RowKind, StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, clip, clock_time, count, human, one_line, wrap};
 use super::timeline::Timeline;
 use crate::base::{Timestamp, Value};
 use crate::event::RunStatus;
 use crate::model::Runbook;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanPart};
 use crate::store::{EngineOwner, RunRecord};
 
 /// Failures that `status` shows in full at most.
@@ -21,6 +24,9 @@ const FAILURES: usize = 5;
 
 /// Resumptions that `status` shows at most, the latest first.
 const RESUMES: usize = 3;
+
+/// Rows of steps that `status` shows at most.
+const ROWS: usize = 60;
 
 /// Tells whether the process that drives a run still lives.
 pub type Alive<'a> = &'a dyn Fn(&EngineOwner) -> bool;
@@ -173,6 +179,9 @@ pub fn status_text(view: &RunStatusView<'_>, style: Style) -> String {
         let text = format!("resumed by {by} {} UTC", clock_time(resume.at));
         say(&text, Paint::Dim);
     }
+    if let Some((met, words)) = recovery(plan, timeline) {
+        say(&words, if met { Paint::Good } else { Paint::Bad });
+    }
     out.push_str(&steps(timeline, now, style));
     out.push_str(&failures(view, style));
     for row in timeline.open_gates() {
@@ -197,7 +206,10 @@ pub fn status_text(view: &RunStatusView<'_>, style: Style) -> String {
 
 fn steps(timeline: &Timeline, now: Timestamp, style: Style) -> String {
     let mut table = Table::new(2);
-    for row in &timeline.rows {
+    let all = timeline.tree();
+    let shown = worth_showing(&all, ROWS);
+    let left_out = all.len() - shown.len();
+    for (depth, row) in shown {
         let (symbol, paint) = step_look(row);
         let under_way = matches!(
             row.status,
@@ -209,21 +221,26 @@ fn steps(timeline: &Timeline, now: Timestamp, style: Style) -> String {
         };
         table.row(vec![
             Cell::new(style.symbol(symbol), style).paint(paint),
-            Cell::new(row.id.as_str(), style).paint(Paint::Bold),
+            Cell::new(&tree_id(depth, row), style).paint(Paint::Bold),
             Cell::new(label(row), style),
             Cell::new(&step_words(row), style).paint(paint),
             Cell::new(&took.map_or(String::new(), human), style).right(),
-            Cell::new(&remark(row), style).paint(Paint::Dim),
+            Cell::new(&remark(timeline, row), style).paint(Paint::Dim),
         ]);
     }
-    format!("\n{}", table.render(style))
+    let mut out = format!("\n{}", table.render(style));
+    if left_out > 0 {
+        let rest = format!("  and {left_out} more; all of them: --output json");
+        out.push_str(&format!("{}\n", style.paint(Paint::Dim, &rest)));
+    }
+    out
 }
 
 /// The failures that have the last word on their step, as the live display shows them.
 fn failures(view: &RunStatusView<'_>, style: Style) -> String {
     let lines = Lines::new(view.plan, style, view.places.clone());
     let mut blocks: Vec<Vec<String>> = Vec::new();
-    for row in &view.timeline.rows {
+    for (_, row) in view.timeline.tree() {
         if row.status == StepStatus::Failed {
             blocks.push(lines.failed(row));
         }
@@ -243,11 +260,23 @@ fn failures(view: &RunStatusView<'_>, style: Style) -> String {
 }
 
 /// A few words beside a step.
-fn remark(row: &StepRow) -> String {
-    match &row.skip_condition {
-        Some(condition) => format!("when: {condition}"),
-        None if row.attempts > 1 => format!("{} attempts", row.attempts),
-        None => String::new(),
+pub(super) fn remark(timeline: &Timeline, row: &StepRow) -> String {
+    let part = match row.part {
+        PlanPart::Steps => "",
+        PlanPart::Verify => "verify",
+        PlanPart::Finally => "finally",
+    };
+    let words = match (&row.skip_condition, row.status) {
+        (Some(condition), StepStatus::AlreadySo) => condition.clone(),
+        (Some(condition), _) => format!("when: {condition}"),
+        (None, _) if !row.children.is_empty() => tally_words(timeline.tally(row)),
+        (None, _) if row.attempts > 1 => format!("{} attempts", row.attempts),
+        (None, _) => String::new(),
+    };
+    match (part, words.is_empty()) {
+        ("", _) => words,
+        (part, true) => part.to_owned(),
+        (part, false) => format!("{part}, {words}"),
     }
 }
 
@@ -293,7 +322,13 @@ pub fn status_json(view: &RunStatusView<'_>) -> Value {
     );
     let next = next.filter(|next| !is_under_way(run, view.alive, next));
     let mut object = run_json(run, view.alive);
-    object["steps"] = timeline.rows.iter().map(step_json).collect();
+    object["steps"] = timeline
+        .tree()
+        .iter()
+        .map(|(_, row)| step_json(row))
+        .collect();
+    object["recovery_ms"] = json!(recovered_in(timeline).map(|took| took.as_millis() as u64));
+    object["rto_ms"] = json!(view.plan.runbook.rto.map(|rto| rto.0.as_millis() as u64));
     object["resumes"] = timeline
         .resumes
         .iter()
@@ -312,7 +347,18 @@ fn step_json(row: &StepRow) -> Value {
         "id": row.id,
         "name": row.name,
         "uses": row.uses,
-        "finally": row.finally,
+        "kind": match row.kind {
+            RowKind::Step => "step",
+            RowKind::Loop => "loop",
+            RowKind::Block => "runbook",
+        },
+        "part": match row.part {
+            PlanPart::Steps => "steps",
+            PlanPart::Verify => "verify",
+            PlanPart::Finally => "finally",
+        },
+        "parent": row.id.parent(),
+        "finally": row.part == PlanPart::Finally,
         "status": row.status.word().replace(' ', "_"),
         "undo": row.undo.as_ref().map(|undo| undo.status.word().replace(' ', "_")),
         "attempts": row.attempts,
@@ -323,6 +369,7 @@ fn step_json(row: &StepRow) -> Value {
         "failure": row.failure,
         "undo_failure": row.undo.as_ref().and_then(|undo| undo.failure.as_ref()),
         "log": row.log.as_ref().map(|log| &log.file),
+        "skip_condition": row.skip_condition,
         "gate": row.gate.as_ref().map(|gate| json!({
             "message": gate.message,
             "opened_at": gate.opened_at,

@@ -3,6 +3,7 @@
 //! An event costs constant work, and the screen is redrawn at most ten times a second, however many
 //! steps run and however much they print.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -12,20 +13,27 @@ use super::lines::Lines;
 use super::live::Live;
 use super::next::Places;
 use super::plain::Plain;
-use super::style::Style;
+use super::style::{Paint, Style};
 use super::timeline::Timeline;
 use crate::base::{StepId, Timestamp};
 use crate::event::{EventKind, Progress, RunEvent};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanPart};
 
 /// How long a failure waits for its retry to be announced before it is shown as final.
 const SETTLE: Duration = Duration::from_millis(150);
+
+/// Failures of one loop's instances that are told with cause and log.
+const FULL_FAILURES: usize = 5;
+/// Failures of one loop's instances that a screen shows; the loop's own line counts them all.
+const SHORT_FAILURES: usize = 20;
 
 /// How a [`RunView`] looks.
 #[derive(Debug, Clone)]
 pub struct ViewOptions {
     /// Colour, symbols, width.
     pub style: Style,
+    /// Lines of the screen; the live part never takes more.
+    pub height: usize,
     /// Show failures only.
     pub quiet: bool,
     /// Names for the commands that are shown.
@@ -39,6 +47,9 @@ pub struct RunView {
     quiet: bool,
     timeline: Timeline,
     unsettled: Vec<Unsettled>,
+    /// Failures of each loop that were told so far.
+    told: HashMap<StepId, usize>,
+    verify_began: bool,
     face: Face,
 }
 
@@ -66,7 +77,8 @@ impl RunView {
         if let Ok(template) = ProgressStyle::with_template("{msg}") {
             bar.set_style(template);
         }
-        Self::new(plan, options, style, |_| Face::Live(Live::new(bar)))
+        let height = options.height;
+        Self::new(plan, options, style, |_| Face::Live(Live::new(bar, height)))
     }
 
     /// A view for anything else: one line an event, with the time, without colour, to a writer.
@@ -95,6 +107,8 @@ impl RunView {
             quiet: options.quiet,
             timeline: Timeline::new(plan),
             unsettled: Vec::new(),
+            told: HashMap::new(),
+            verify_began: false,
         }
     }
 
@@ -229,6 +243,18 @@ impl RunView {
             }
         }
         if !self.quiet {
+            if let EventKind::StepStarted { step, .. } = &event.event
+                && !self.verify_began
+                && step.depth() == 0
+                && self
+                    .timeline
+                    .row(step)
+                    .is_some_and(|row| row.part == PlanPart::Verify)
+            {
+                self.verify_began = true;
+                let heading = self.lines.style.paint(Paint::Dim, "verify");
+                self.print(vec![heading], event.at)?;
+            }
             let log = matches!(self.face, Face::Plain(_));
             let lines = self.lines.of(&self.timeline, event, log);
             self.print(lines, event.at)?;
@@ -273,7 +299,19 @@ impl RunView {
             let lines = if open.undo {
                 self.lines.undo_failed(row)
             } else {
-                self.lines.failed(row)
+                let told = match (open.step.key(), open.step.parent()) {
+                    (Some(_), Some(parent)) => {
+                        let told = self.told.entry(parent).or_default();
+                        *told += 1;
+                        *told
+                    }
+                    _ => 1,
+                };
+                match &self.face {
+                    _ if told <= FULL_FAILURES => self.lines.failed(row),
+                    Face::Live(_) if told > SHORT_FAILURES => Vec::new(),
+                    _ => self.lines.failed_in_short(row),
+                }
             };
             self.print(lines, now)?;
         }
@@ -318,6 +356,7 @@ mod tests {
     fn options(quiet: bool) -> ViewOptions {
         ViewOptions {
             style: Style::plain(80),
+            height: 24,
             quiet,
             places: Places {
                 prefix: "01KA".to_owned(),

@@ -1,14 +1,15 @@
 //! Events folded into one row per step: the shared base of every display. Tolerates partial lists.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::rows::{GateRow, StepRow, StepStatus, UndoRow, UndoStatus, VoteRow};
+use super::rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
 use crate::base::{AttemptNo, Digest, Map, RunId, StepId, Timestamp, Value};
 use crate::event::{
     Actor, EventKind, LogRef, Outcome, RollbackCause, RollbackResult, RunEvent, SkipReason,
 };
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanPart};
 
 /// How the run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Finish {
     pub outputs: Map<String, Value>,
     /// From the first event to here.
     pub duration: Duration,
+    /// From the first event until every step had ended and `verify` held, if that moment came.
+    pub recovery: Option<Duration>,
 }
 
 /// The first event's facts.
@@ -67,7 +70,9 @@ pub struct Timeline {
     pub origin: Option<Origin>,
     /// The latest time seen.
     pub last_at: Option<Timestamp>,
-    /// One row per step: the plan's in file order, then `finally`, then any the plan does not know.
+    /// One row per step, in the order in which they became known: the plan's own in file order
+    /// (`steps`, `verify`, `finally`), then instances of loops and steps of sub-runbooks as they
+    /// begin. [`Timeline::tree`] gives them in the order of the plan.
     pub rows: Vec<StepRow>,
     /// Why and when undoing began.
     pub rollback: Option<(Timestamp, RollbackCause)>,
@@ -82,24 +87,28 @@ pub struct Timeline {
     /// How it ended.
     pub finish: Option<Finish>,
     index: HashMap<StepId, usize>,
+    roots: Vec<usize>,
+    plan: Option<Arc<Plan>>,
 }
 
 impl Timeline {
     /// An empty timeline of a plan.
     pub fn new(plan: &Plan) -> Self {
-        let main = plan.steps.iter().map(|step| StepRow::planned(step, false));
-        let finally = plan.finally.iter().map(|step| StepRow::planned(step, true));
-        let rows: Vec<StepRow> = main.chain(finally).collect();
-        let index = rows
-            .iter()
-            .enumerate()
-            .map(|(i, row)| (row.id.clone(), i))
-            .collect();
-        Self {
-            rows,
-            index,
-            ..Self::default()
+        let mut timeline = Self::default();
+        let lists = [
+            (&plan.steps, PlanPart::Steps),
+            (&plan.verify, PlanPart::Verify),
+            (&plan.finally, PlanPart::Finally),
+        ];
+        for (list, part) in lists {
+            for step in list {
+                timeline.insert(StepRow::planned(&step.id, step, part));
+            }
         }
+        let nested = timeline.rows.iter().any(|row| row.kind != RowKind::Step);
+        // Only a plan with something to unfold is needed again.
+        timeline.plan = nested.then(|| Arc::new(plan.clone()));
+        timeline
     }
 
     /// The timeline of a plan after some events.
@@ -114,6 +123,49 @@ impl Timeline {
     /// The row of a step.
     pub fn row(&self, step: &StepId) -> Option<&StepRow> {
         self.index.get(step).and_then(|i| self.rows.get(*i))
+    }
+
+    /// All rows in the order of the plan, each with how deep it lies: what belongs to a loop or
+    /// sub-runbook follows it.
+    pub fn tree(&self) -> Vec<(usize, &StepRow)> {
+        let mut out = Vec::with_capacity(self.rows.len());
+        let mut open: Vec<(usize, usize)> = self.roots.iter().rev().map(|i| (0, *i)).collect();
+        while let Some((depth, i)) = open.pop() {
+            let Some(row) = self.rows.get(i) else {
+                continue;
+            };
+            out.push((depth, row));
+            open.extend(row.children.iter().rev().map(|child| (depth + 1, *child)));
+        }
+        out
+    }
+
+    /// How what belongs to a loop or sub-runbook stands: its instances, or its steps.
+    pub fn tally(&self, row: &StepRow) -> Tally {
+        let mut tally = Tally::default();
+        for child in row.children.iter().filter_map(|i| self.rows.get(*i)) {
+            tally.all += 1;
+            match child.status {
+                StepStatus::Succeeded
+                | StepStatus::Approved
+                | StepStatus::Skipped
+                | StepStatus::AlreadySo => tally.done += 1,
+                StepStatus::Failed | StepStatus::Rejected | StepStatus::Expired => {
+                    tally.failed += 1;
+                }
+                _ if child.is_active() => tally.running += 1,
+                _ => {}
+            }
+            let undone = matches!(&child.undo, Some(u) if u.status == UndoStatus::Succeeded);
+            tally.undone += usize::from(undone);
+        }
+        tally
+    }
+
+    /// The rows of single actions: what counts as a step. A loop or sub-runbook of which nothing is
+    /// known yet counts as one.
+    pub fn leaves(&self) -> impl Iterator<Item = &StepRow> {
+        self.rows.iter().filter(|row| row.children.is_empty())
     }
 
     /// The gates that wait.
@@ -164,7 +216,7 @@ impl Timeline {
                 rollback,
                 outputs,
                 duration_ms,
-                ..
+                recovery_ms,
             } => {
                 self.rows.iter_mut().for_each(StepRow::run_over);
                 self.finish = Some(Finish {
@@ -173,12 +225,43 @@ impl Timeline {
                     rollback: *rollback,
                     outputs: outputs.clone(),
                     duration: Duration::from_millis(*duration_ms),
+                    recovery: recovery_ms.map(Duration::from_millis),
                 });
+            }
+            EventKind::StepExpanded { step, instances } => {
+                let loop_row = self.row_mut(step);
+                loop_row.start(at);
+                loop_row.status = StepStatus::Running;
+                for instance in instances {
+                    if let Some(id) = step.instance(&instance.key) {
+                        self.row_mut(&id);
+                    }
+                }
             }
             kind => {
                 if let Some(step) = kind.step() {
                     apply_to_step(self.row_mut(step), kind, at);
+                    if matches!(kind, EventKind::StepStarted { .. }) {
+                        self.unfold(step);
+                    }
                 }
+            }
+        }
+    }
+
+    /// A sub-runbook has begun: its steps are known from here on.
+    fn unfold(&mut self, step: &StepId) {
+        if self.row(step).is_none_or(|row| row.kind != RowKind::Block) {
+            return;
+        }
+        let Some(plan) = self.plan.clone() else {
+            return;
+        };
+        let block = plan.step(step).and_then(|planned| planned.block.as_ref());
+        for (child, part) in block.iter().flat_map(|block| block.parts()) {
+            let id = step.inside(&child.id);
+            if !self.index.contains_key(&id) {
+                self.insert(StepRow::planned(&id, child, part));
             }
         }
     }
@@ -187,12 +270,26 @@ impl Timeline {
         let i = match self.index.get(step) {
             Some(i) => *i,
             None => {
-                self.rows.push(StepRow::new(step));
-                self.index.insert(step.clone(), self.rows.len() - 1);
-                self.rows.len() - 1
+                let row = match &self.plan {
+                    Some(plan) => StepRow::of(plan, step),
+                    None => StepRow::new(step),
+                };
+                self.insert(row)
             }
         };
         &mut self.rows[i]
+    }
+
+    fn insert(&mut self, row: StepRow) -> usize {
+        let i = self.rows.len();
+        let parent = row.id.parent().and_then(|id| self.index.get(&id).copied());
+        self.index.insert(row.id.clone(), i);
+        self.rows.push(row);
+        match parent.and_then(|parent| self.rows.get_mut(parent)) {
+            Some(parent) => parent.children.push(i),
+            None => self.roots.push(i),
+        }
+        i
     }
 }
 
@@ -203,6 +300,10 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
             row.status = StepStatus::Running;
             row.attempts = attempt.0;
             row.polls = 0;
+        }
+        EventKind::StepProbeStarted { .. } => {
+            row.start(at);
+            row.status = StepStatus::Running;
         }
         EventKind::StepPolled { poll, next_at, .. } => {
             row.polls = *poll;
@@ -246,7 +347,7 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
             }
             SkipReason::AlreadyDone { condition, .. } => {
                 row.skip_condition = Some(condition.clone());
-                row.status = StepStatus::Skipped;
+                row.status = StepStatus::AlreadySo;
             }
             SkipReason::PartEnded | SkipReason::RunEnded => row.status = StepStatus::NotRun,
         },

@@ -1,9 +1,10 @@
 //! The runbook repository: where it is and what lies in it.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::SettingsError;
+use crate::language::Limits;
 
 /// A folder with `runbooks/` in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,18 @@ impl Repository {
     /// The policy's file.
     pub fn policy_file(&self) -> PathBuf {
         self.folder().join("policy.yaml")
+    }
+
+    /// Reads a file, but at most one byte more than a file may have, so that a huge one costs nothing.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?
+            .take(Limits::default().document_bytes as u64 + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// A path as people see it: relative to the root when it lies in it.

@@ -19,6 +19,8 @@ pub struct Terminal {
     pub stderr_colour: bool,
     /// Columns; 100 when there is no terminal.
     pub width: u16,
+    /// Lines; 24 when there is no terminal.
+    pub height: u16,
 }
 
 impl Terminal {
@@ -27,6 +29,7 @@ impl Terminal {
         let stdin = std::io::stdin().is_terminal();
         let stdout = std::io::stdout().is_terminal();
         let stderr = std::io::stderr().is_terminal();
+        let size = terminal_size::terminal_size();
         let colour = |terminal| takes_colour(variables, no_color, terminal);
         Self {
             can_ask: stdin && stderr,
@@ -34,7 +37,8 @@ impl Terminal {
             live: stderr && !variables.dumb_terminal,
             stdout_colour: colour(stdout),
             stderr_colour: colour(stderr),
-            width: terminal_size::terminal_size().map_or(100, |(width, _)| width.0),
+            width: size.map_or(100, |(width, _)| width.0),
+            height: size.map_or(24, |(_, height)| height.0),
         }
     }
 }

@@ -14,6 +14,7 @@ mod cli_gates;
 mod cli_look;
 mod documents;
 mod end_to_end;
+mod lsp;
 mod schemas;
 mod support;
 mod surface;

@@ -31,8 +31,9 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     } else {
         args.runbooks.clone()
     };
+    let mut loaded = workspace.runbooks()?;
     for name in &runbooks {
-        workspace.checked(name, environment.as_ref(), &mut diags)?;
+        workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
         files += 1;
     }
     let findings = diags.into_sorted();

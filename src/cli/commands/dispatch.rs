@@ -1,8 +1,8 @@
 //! From the parsed command to its file.
 
 use super::{
-    actions, audit, check, completions, exec, explain, init, logs, plan, repository, runs, schema,
-    version, vote,
+    actions, audit, check, completions, exec, explain, init, logs, lsp, plan, repository, runs,
+    schema, version, vote,
 };
 use crate::cli::args::Command;
 use crate::cli::context::Context;
@@ -33,6 +33,7 @@ pub(in crate::cli) fn dispatch(
         Command::Actions(args) => actions::run(context, args),
         Command::Schema(args) => schema::run(context, args),
         Command::Explain(args) => explain::run(context, args),
+        Command::Lsp(_) => lsp::run(context),
         Command::Audit(args) => audit::run(context, args),
         Command::Completions(args) => completions::run(context, args),
         Command::Version => version::run(context),

@@ -8,7 +8,7 @@ use crate::cli::recorder::{Recorder, parts_without_record};
 use crate::cli::runtime::block_on;
 use crate::cli::watch::{Watch, watch};
 use crate::cli::workspace::{Planned, Workspace, registry};
-use crate::engine::{DryRunVerdict, RunEnd, RunOptions, dry_run};
+use crate::engine::{DryRunStep, RunEnd, RunOptions, dry_run};
 use crate::plan::Plan;
 use crate::report::{dry_run_json, dry_run_text};
 use crate::run::Limits;
@@ -82,10 +82,7 @@ fn rehearse(context: &Context, workspace: &Workspace, plan: Plan) -> Result<Exit
             .out
             .raw(dry_run_text(&found, context.style()).as_bytes())?;
     }
-    let failed = found
-        .iter()
-        .any(|step| matches!(step.verdict, DryRunVerdict::Failed(_)));
-    Ok(if failed {
+    Ok(if found.iter().any(DryRunStep::failed) {
         ExitStatus::FAILED
     } else {
         ExitStatus::SUCCEEDED

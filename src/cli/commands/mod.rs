@@ -9,6 +9,7 @@ mod exec;
 mod explain;
 mod init;
 mod logs;
+mod lsp;
 mod plan;
 mod repository;
 mod runs;

@@ -4,15 +4,14 @@ use serde_json::json;
 
 use super::support::{World, digest, options, outputs_of, wait_for};
 use crate::base::{HumanDuration, StepId};
-use crate::engine::{DryRunVerdict, Engine, EngineError, RunEnd, dry_run};
+use crate::engine::{Engine, EngineError, RunEnd};
 use crate::event::{EventKind, FailureKind, Outcome, Vote};
-use crate::handler::Preview;
 use crate::model::{Effect, Escape};
 use crate::plan::{Expr, Plan, PlanRollback, PlanStep};
 use crate::run::testing::{action, gate, plan, step};
 use crate::store::{EngineOwner, RequestKind};
 
-fn doing(name: &str, needs: &[&str], uses: &str, what: &str) -> PlanStep {
+pub(super) fn doing(name: &str, needs: &[&str], uses: &str, what: &str) -> PlanStep {
     let effect = match uses {
         "test.read" => Effect::Read,
         "test.once" => Effect::Once,
@@ -383,61 +382,4 @@ async fn an_interrupted_once_step_is_never_run_again_silently() {
         .filter(|k| *k == "step_started a")
         .count();
     assert_eq!(starts, 1);
-}
-
-#[tokio::test]
-async fn a_dry_run_performs_reads_and_shows_the_rest() {
-    let world = World::new();
-    let mut uses_unknown = doing("c", &["b"], "test.write", "echo");
-    uses_unknown.action.with = Expr::Map(
-        [(
-            "value".to_owned(),
-            Expr::Template {
-                text: "{{ steps.b.outputs.value }}".to_owned(),
-                escape: Escape::None,
-            },
-        )]
-        .into(),
-    );
-    let steps = vec![
-        doing("a", &[], "test.read", "echo"),
-        doing("b", &["a"], "test.write", "echo"),
-        uses_unknown,
-        gate("ok", &["c"]),
-        PlanStep {
-            when: Some("1 > 2".into()),
-            ..doing("d", &["ok"], "test.write", "echo")
-        },
-        doing("e", &["d"], "test.read", "fail"),
-    ];
-    let found = dry_run(
-        &world.parts,
-        plan(steps, vec![doing("z", &[], "test.once", "echo")]),
-    )
-    .await
-    .expect("walks");
-    let names: Vec<&str> = found.iter().map(|s| s.step.as_str()).collect();
-    assert_eq!(names, ["a", "b", "c", "ok", "d", "e", "z"]);
-    assert!(matches!(&found[0].verdict,
-        DryRunVerdict::Performed { outputs, holds: true } if outputs["value"] == "a"));
-    assert!(matches!(
-        &found[1].verdict,
-        DryRunVerdict::Would(Preview::Exact(_))
-    ));
-    assert!(matches!(
-        &found[2].verdict,
-        DryRunVerdict::Would(Preview::Unknown(_))
-    ));
-    assert_eq!(found[3].verdict, DryRunVerdict::Gate("go on?".into()));
-    assert_eq!(found[4].verdict, DryRunVerdict::Skipped("1 > 2".into()));
-    assert!(matches!(&found[5].verdict, DryRunVerdict::Failed(_)));
-    assert!(matches!(&found[6].verdict, DryRunVerdict::Would(_)));
-    assert!(
-        !world.parts.layout.logs_root().exists() || {
-            std::fs::read_dir(world.parts.layout.logs_root())
-                .expect("readable")
-                .count()
-                == 0
-        }
-    );
 }

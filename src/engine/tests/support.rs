@@ -11,7 +11,7 @@ use crate::base::{Clock, Digest, EventSeq, RunId, StepId, Timestamp};
 use crate::engine::{Engine, EngineParts, RunHandle, RunOptions};
 use crate::event::{Actor, EventKind, FailureKind, Progress, RunEvent, RunStatus, Stream};
 use crate::handler::{
-    BoxFuture, HandlerRegistry, Preview, StepContext, StepError, StepHandler, Stop,
+    BoxFuture, HandlerRegistry, Preview, PreviewContext, StepContext, StepError, StepHandler, Stop,
 };
 use crate::model::{ActionManifest, Effect};
 use crate::plan::Plan;
@@ -67,7 +67,7 @@ impl StepHandler for Scripted {
         })
     }
 
-    fn preview(&self, input: &Value) -> Preview {
+    fn preview(&self, _ctx: &PreviewContext, input: &Value) -> Preview {
         Preview::Exact(format!("would {input}"))
     }
 }

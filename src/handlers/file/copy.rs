@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::support::{
     absolute, blocking, check_stop, checksum, failure, make_parents, parse_mode, write_failure,
 };
-use crate::base::ByteSize;
-use crate::handler::{Preview, StepContext, StepError, Stop, TypedHandler};
+use crate::base::{ByteSize, format_size};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, Stop, TypedHandler};
 use crate::handlers::system::write_atomically;
 use crate::model::{ActionExample, Effect};
 
@@ -102,8 +102,26 @@ with: { from: config/app.toml, to: backups/app.toml, create_parents: true }
         .await
     }
 
-    fn preview(&self, input: &Input) -> Preview {
-        Preview::Exact(format!("copy {} to {}", input.from, input.to))
+    fn preview(&self, ctx: &PreviewContext, input: &Input) -> Preview {
+        if input.from.is_empty() || input.to.is_empty() {
+            return Preview::Unknown("the path is empty".to_owned());
+        }
+        let mode = input.mode.as_ref();
+        let mode = mode.map_or(String::new(), |mode| format!(", mode {mode}"));
+        let what = format!("copy {} to {}{mode}", input.from, input.to);
+        let source = std::fs::metadata(ctx.path(&input.from));
+        match source {
+            Ok(source) if source.is_file() => {
+                let size = format_size(source.len());
+                let over = match std::fs::metadata(ctx.path(&input.to)) {
+                    Ok(old) => format!(" over {}", format_size(old.len())),
+                    Err(_) => String::new(),
+                };
+                Preview::Exact(format!("{what}, {size}{over}"))
+            }
+            Ok(_) => Preview::Predicted(format!("{what}; now {} is no file", input.from)),
+            Err(error) => Preview::Predicted(format!("{what}; now {}: {error}", input.from)),
+        }
     }
 }
 

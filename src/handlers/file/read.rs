@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::support::{absolute, blocking, checksum, failure};
 use crate::base::{ByteSize, Digest, format_size};
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, TypedHandler};
 use crate::model::{ActionExample, Effect};
 
 /// Most that `file.read` reads, and its default: outputs are journaled.
@@ -95,7 +95,7 @@ larger, or that is no text, use `file.checksum`.";
         .await
     }
 
-    fn preview(&self, input: &ReadInput) -> Preview {
+    fn preview(&self, _ctx: &PreviewContext, input: &ReadInput) -> Preview {
         Preview::Exact(format!("read {}", input.path))
     }
 }
@@ -174,7 +174,7 @@ with:
         .await
     }
 
-    fn preview(&self, input: &ChecksumInput) -> Preview {
+    fn preview(&self, _ctx: &PreviewContext, input: &ChecksumInput) -> Preview {
         Preview::Exact(format!("compute the SHA-256 of {}", input.path))
     }
 }

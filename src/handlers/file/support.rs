@@ -120,3 +120,36 @@ pub(super) fn absolute(ctx: &StepContext, written: &str) -> Result<PathBuf, Step
     let path = ctx.path(written);
     Ok(std::path::absolute(&path).unwrap_or(path))
 }
+
+/// Longest file that a preview compares with.
+const COMPARED: u64 = 256 * 1024;
+
+/// What stands where a file is to be written.
+pub(super) enum Present {
+    /// Nothing.
+    Nothing,
+    /// This text.
+    Text(String),
+    /// Something that cannot be compared, in words.
+    Other(String),
+}
+
+/// Looks at a file for a preview.
+pub(super) fn present_text(path: &Path) -> Present {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Present::Nothing,
+        Err(error) => return Present::Other(format!("not to be seen: {error}")),
+    };
+    if !metadata.is_file() {
+        return Present::Other("no file".to_owned());
+    }
+    if metadata.len() > COMPARED {
+        return Present::Other("too large to compare".to_owned());
+    }
+    match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Present::Text(text),
+        Ok(Err(_)) => Present::Other("no text".to_owned()),
+        Err(error) => Present::Other(format!("not to be read: {error}")),
+    }
+}

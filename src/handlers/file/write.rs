@@ -1,15 +1,18 @@
 //! `file.write`.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use similar::TextDiff;
 
 use super::support::{
-    absolute, blocking, check_stop, checksum, make_parents, parse_mode, write_failure,
+    Present, absolute, blocking, check_stop, checksum, make_parents, parse_mode, present_text,
+    write_failure,
 };
-use crate::base::{ByteSize, Digest};
-use crate::handler::{Preview, StepContext, StepError, TypedHandler};
+use crate::base::{ByteSize, Digest, format_size};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, TypedHandler};
 use crate::handlers::system::write_atomically;
 use crate::model::{ActionExample, Effect};
 
@@ -92,11 +95,95 @@ with:
         .await
     }
 
-    fn preview(&self, input: &Input) -> Preview {
-        Preview::Exact(format!(
-            "write {} bytes to {}",
-            input.content.len(),
-            input.path
-        ))
+    fn preview(&self, ctx: &PreviewContext, input: &Input) -> Preview {
+        if input.path.is_empty() {
+            return Preview::Unknown("the path is empty".to_owned());
+        }
+        if let Err(error) = parse_mode(input.mode.as_deref()) {
+            return Preview::Unknown(error.to_string());
+        }
+        let mode = input.mode.as_ref();
+        let mode = mode.map_or(String::new(), |mode| format!(", mode {mode}"));
+        let size = format_size(input.content.len() as u64);
+        let path = &input.path;
+        match present_text(&ctx.path(path)) {
+            Present::Nothing => Preview::Exact(format!("make {path}, {size}{mode}")),
+            Present::Text(old) if old == input.content => {
+                Preview::Exact(format!("leave {path} as it is: it holds this text{mode}"))
+            }
+            // A line of the present file may be the very secret that the marker stands for.
+            Present::Text(old) if input.content.contains(SECRET_MARK) => Preview::Exact(format!(
+                "replace {path}, {} by {size}{mode}; not shown, because secrets go into it",
+                format_size(old.len() as u64)
+            )),
+            Present::Text(old) => Preview::Exact(format!(
+                "replace {path}, {} by {size}{mode}\n{}",
+                format_size(old.len() as u64),
+                diff(&old, &input.content)
+            )),
+            Present::Other(what) => {
+                Preview::Predicted(format!("write {size} to {path}{mode}; now it is {what}"))
+            }
+        }
+    }
+}
+
+/// What begins the marker of a secret in inputs.
+const SECRET_MARK: &str = "\u{2063}[secret ";
+
+/// Lines of a difference that are shown.
+const DIFF_LINES: usize = 40;
+
+/// The changed lines with two lines around them.
+fn diff(old: &str, new: &str) -> String {
+    let changes = TextDiff::configure()
+        .timeout(Duration::from_millis(200))
+        .diff_lines(old, new);
+    let text = changes.unified_diff().context_radius(2).to_string();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let more = lines.len().saturating_sub(DIFF_LINES);
+    lines.truncate(DIFF_LINES);
+    let rest = format!("... and {more} more lines");
+    if more > 0 {
+        lines.push(&rest);
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::handler::testing::TestStep;
+    use crate::handler::typed;
+
+    #[test]
+    fn a_preview_shows_what_changes_and_no_secret() {
+        let step = TestStep::new();
+        fs::write(step.root().join("app.conf"), "a=1\npw=hush\nz=3\n").expect("written");
+        let preview = |path: &str, content: &str| {
+            let with = json!({"path": path, "content": content, "mode": "0640"});
+            typed(Write).preview(&step.preview_context(), &with)
+        };
+        assert_eq!(
+            preview("new.conf", "a=2\n"),
+            Preview::Exact("make new.conf, 4B, mode 0640".to_owned())
+        );
+        let changed = preview("app.conf", "a=2\npw=hush\nz=3\n");
+        assert_eq!(changed.label(), "exact");
+        assert!(
+            changed.text().contains("\n-a=1\n+a=2\n"),
+            "{}",
+            changed.text()
+        );
+        let same = preview("app.conf", "a=1\npw=hush\nz=3\n");
+        assert!(same.text().starts_with("leave app.conf as it is"));
+        let secret = preview("app.conf", "a=2\npw=\u{2063}[secret pw]\u{2063}\nz=3\n");
+        assert!(!secret.text().contains("hush"), "{}", secret.text());
+        assert_eq!(preview(".", "x").label(), "predicted");
+        assert!(!step.root().join("new.conf").exists());
     }
 }

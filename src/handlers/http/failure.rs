@@ -51,12 +51,18 @@ pub(crate) fn request_failure(
     .hint(format!("try it by hand: curl -v {place}"))
 }
 
-/// A URL without a password in it and without its query, which may hold secrets.
-pub(super) fn shown(url: &Url) -> String {
+/// A URL without a password in it.
+pub(super) fn without_password(url: &Url) -> Url {
     let mut url = url.clone();
     if url.password().is_some() {
         let _ = url.set_password(Some("***"));
     }
+    url
+}
+
+/// A URL without a password in it and without its query, which may hold secrets.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = without_password(url);
     if url.query().is_some() {
         url.set_query(Some("..."));
     }

@@ -11,10 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::client::HttpClients;
-use super::failure::{request_failure, shown};
-use crate::base::{HumanDuration, Value};
+use super::failure::{request_failure, shown, without_password};
+use crate::base::{HumanDuration, Value, format_size};
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, Stop, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, Stop, TypedHandler};
 use crate::model::{ActionExample, Effect};
 
 /// Most bytes of an answer that are kept.
@@ -190,7 +190,11 @@ Makes one request and gives its status, headers and body. A status that is not e
 step: 5xx and 429 as `unavailable`, which a retry may cure, any other as `error`. A server that \
 cannot be reached is `unavailable`, one that is too slow `timeout`. TLS certificates are checked \
 against the machine's own list and `ca_file`. Proxies of the machine (`HTTPS_PROXY` and its kind) \
-are used, but never for loopback addresses.";
+are used, but never for loopback addresses.
+
+Every method but GET, HEAD and OPTIONS sends the step's idempotency key as the header \
+`Idempotency-Key`, unless `headers` sets it: the same for every attempt, also after a crash, so that \
+a server that knows the header does the work once.";
     const EFFECT: Effect = V::EFFECT;
 
     fn examples() -> Vec<ActionExample> {
@@ -214,13 +218,15 @@ are used, but never for loopback addresses.";
             .request(V::METHOD, url.clone())
             .timeout(limit)
             .headers(headers(&input.headers)?);
+        if sends_key::<V>(&input) {
+            let key = HeaderValue::from_str(&ctx.idempotency_key)
+                .map_err(|error| invalid(format!("the idempotency key cannot be sent: {error}")))?;
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        let has_type = has_header(&input, CONTENT_TYPE.as_str());
         request = match (input.json, input.body) {
             (Some(_), Some(_)) => return Err(invalid("give `json` or `body`, not both")),
             (Some(json), None) => {
-                let has_type = input
-                    .headers
-                    .keys()
-                    .any(|name| name.eq_ignore_ascii_case("content-type"));
                 let request = request.body(json.to_string());
                 if has_type {
                     request
@@ -265,12 +271,56 @@ are used, but never for loopback addresses.";
         Ok(output(&response, body, latency))
     }
 
-    fn preview(&self, input: &Input) -> Preview {
-        match full_url(input) {
-            Ok(url) => Preview::Exact(format!("{} {url}", V::METHOD)),
-            Err(error) => Preview::Unknown(error.to_string()),
+    fn preview(&self, _ctx: &PreviewContext, input: &Input) -> Preview {
+        let url = match full_url(input).and_then(|url| headers(&input.headers).map(|_| url)) {
+            Ok(url) => url,
+            Err(error) => return Preview::Unknown(error.to_string()),
+        };
+        let mut names: Vec<&str> = input.headers.keys().map(String::as_str).collect();
+        let mut text = format!("{} {}", V::METHOD, without_password(&url));
+        let body = match (&input.json, &input.body) {
+            (Some(_), Some(_)) => {
+                return Preview::Unknown("give `json` or `body`, not both".to_owned());
+            }
+            (Some(json), None) => Some((json.to_string().len(), "JSON")),
+            (None, Some(body)) => Some((body.len(), "text")),
+            (None, None) => None,
+        };
+        if input.json.is_some() && !has_header(input, CONTENT_TYPE.as_str()) {
+            names.push("Content-Type");
         }
+        if sends_key::<V>(input) {
+            names.push(IDEMPOTENCY_KEY);
+        }
+        if !names.is_empty() {
+            // Only the names: the values may be secrets.
+            text.push_str(&format!("\nheaders {}", names.join(", ")));
+        }
+        if let Some((size, kind)) = body {
+            text.push_str(&format!("\nbody of {} of {kind}", format_size(size as u64)));
+        }
+        if let Some(codes) = &input.expect_status {
+            let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
+            text.push_str(&format!("\nexpects {}", codes.join(", ")));
+        }
+        Preview::Exact(text)
     }
+}
+
+/// The header of draft-ietf-httpapi-idempotency-key-header.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// Whether the key is sent: for methods that may change something, unless the step sets the header.
+fn sends_key<V: Verb>(input: &Input) -> bool {
+    let changes = !matches!(V::METHOD, Method::GET | Method::HEAD | Method::OPTIONS);
+    changes && !has_header(input, IDEMPOTENCY_KEY)
+}
+
+fn has_header(input: &Input, name: &str) -> bool {
+    input
+        .headers
+        .keys()
+        .any(|header| header.eq_ignore_ascii_case(name))
 }
 
 struct Body {

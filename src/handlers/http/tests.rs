@@ -229,3 +229,46 @@ async fn tls_trusts_the_machine_and_the_given_file_only() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn the_idempotency_key_goes_with_what_changes_something_unless_the_step_sets_it() {
+    let (mut step, server) = (TestStep::new(), TestServer::start().await);
+    step.ctx.idempotency_key = "order-7".to_owned();
+    let url = server.url("/echo");
+    let heard = |outputs: &Value| outputs["body"].as_str().expect("text").to_lowercase();
+    let posted = ask::<Post>(&step, json!({"url": url}))
+        .await
+        .expect("answers");
+    assert!(heard(&posted).contains("idempotency-key: order-7"));
+    let own = json!({"url": url, "headers": {"idempotency-KEY": "mine"}});
+    let put = ask::<Put>(&step, own).await.expect("answers");
+    assert!(heard(&put).contains("idempotency-key: mine"));
+    assert!(!heard(&put).contains("order-7"));
+    let got = ask::<Get>(&step, json!({"url": url}))
+        .await
+        .expect("answers");
+    assert!(!heard(&got).contains("idempotency-key"));
+}
+
+#[test]
+fn a_preview_is_the_request_without_values_that_may_be_secrets() {
+    let step = TestStep::new();
+    let with = json!({
+        "url": "https://ana:pw@api.example.org/orders?a=1",
+        "query": {"b": "x y"},
+        "headers": {"Authorization": "Bearer hush"},
+        "json": {"on": true},
+        "expect_status": [201],
+    });
+    let preview = typed(Http::<Post>::new(&shared())).preview(&step.preview_context(), &with);
+    assert_eq!(
+        preview.text(),
+        "POST https://ana:***@api.example.org/orders?a=1&b=x+y\n\
+         headers Authorization, Content-Type, Idempotency-Key\n\
+         body of 11B of JSON\n\
+         expects 201"
+    );
+    let with = json!({"url": "ftp://x"});
+    let preview = typed(Http::<Get>::new(&shared())).preview(&step.preview_context(), &with);
+    assert_eq!(preview.label(), "unknown");
+}

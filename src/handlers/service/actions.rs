@@ -6,14 +6,14 @@ use regex::RegexBuilder;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::provider::{LogQuery, Providers};
+use super::provider::{LogQuery, Providers, VerbShown};
 use super::report::{
     DrainReport, HealthReport, LogReport, RestartReport, ResumeReport, StartReport, StatusReport,
     StopReport,
 };
 use crate::base::{HumanDuration, Timestamp, parse_duration};
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, TypedHandler};
 use crate::model::{ActionExample, Effect};
 
 /// Most bytes that a compiled pattern may take.
@@ -85,7 +85,7 @@ macro_rules! service_action {
         $action:ident, $name:literal, $effect:ident, $input:ident => $report:ident,
         summary: $summary:literal, description: $description:literal, example: $title:literal, $yaml:literal,
         run: |$provider:ident, $ctx:ident, $target:ident, $given:ident| $call:expr,
-        preview: |$shown:ident| $preview:expr
+        preview: |$shown:ident| $verb:expr
     ) => {
         #[doc = $summary]
         pub(in crate::handlers) struct $action(pub(in crate::handlers) Providers);
@@ -107,13 +107,13 @@ macro_rules! service_action {
             }
 
             async fn run(&self, ctx: StepContext, $given: $input) -> Result<$report, StepError> {
-                let ($provider, target) = self.0.find(&ctx, &$given.service)?;
+                let ($provider, target) = self.0.find(&ctx.environment, &$given.service)?;
                 let ($ctx, $target) = (&ctx, &target);
                 $call.await
             }
 
-            fn preview(&self, $shown: &$input) -> Preview {
-                $preview
+            fn preview(&self, ctx: &PreviewContext, $shown: &$input) -> Preview {
+                self.0.preview(ctx, &$shown.service, $verb)
             }
         }
     };
@@ -128,7 +128,7 @@ says. A service that is down is an answer, not a failure.",
     example: "Record the state before touching it",
         "id: before\nuses: service.status\nwith: { service: api }\n",
     run: |provider, ctx, target, input| provider.status(ctx, target),
-    preview: |input| Preview::Exact(format!("look at service {}", input.service))
+    preview: |input| VerbShown::Status
 }
 
 service_action! {
@@ -141,7 +141,7 @@ lines of its log are shown.",
     example: "Make sure that it is up",
         "id: up\nuses: service.start\nwith: { service: api }\ntimeout: 2m\n",
     run: |provider, ctx, target, input| provider.start(ctx, target),
-    preview: |input| Preview::Predicted(format!("start service {} if it is down", input.service))
+    preview: |input| VerbShown::Start
 }
 
 service_action! {
@@ -153,7 +153,7 @@ already is left alone: `changed` is false.",
     example: "Stop it, and undo that by starting it",
         "id: down\nuses: service.stop\nwith: { service: api, grace: 20s }\nrollback:\n  uses: service.start\n  with: { service: api }\n",
     run: |provider, ctx, target, input| provider.stop(ctx, target, input.grace.map(|grace| grace.0)),
-    preview: |input| Preview::Predicted(format!("stop service {} if it is up", input.service))
+    preview: |input| VerbShown::Stop(input.grace.map(|grace| grace.0))
 }
 
 service_action! {
@@ -168,7 +168,7 @@ state: one fresh process. It costs a second interruption.",
     example: "Restart it",
         "id: restart\nuses: service.restart\nwith: { service: api, grace: 20s }\ntimeout: 2m\n",
     run: |provider, ctx, target, input| provider.restart(ctx, target, input.grace.map(|grace| grace.0)),
-    preview: |input| Preview::Exact(format!("restart service {}", input.service))
+    preview: |input| VerbShown::Restart(input.grace.map(|grace| grace.0))
 }
 
 service_action! {
@@ -181,7 +181,7 @@ with `verify:`.",
     example: "Wait until it is healthy and quick",
         "id: healthy\nuses: service.health\nwith: { service: api }\nuntil: outputs.healthy && outputs.latency < duration(\"2s\")\nevery: 500ms\ntimeout: 60s\n",
     run: |provider, ctx, target, input| provider.health(ctx, target),
-    preview: |input| Preview::Exact(format!("probe the health of service {}", input.service))
+    preview: |input| VerbShown::Health
 }
 
 service_action! {
@@ -197,7 +197,7 @@ an RFC 3339 timestamp; a line without one belongs to the line above it.",
         let query = log_query(ctx, &input);
         async { provider.logs(ctx, target, query?).await }
     },
-    preview: |input| Preview::Exact(format!("read the log of service {}", input.service))
+    preview: |input| VerbShown::Logs
 }
 
 service_action! {
@@ -210,7 +210,7 @@ decide with `verify:`. A service that is down counts as drained. `service.resume
     example: "Drain it, and undo that",
         "id: drain\nuses: service.drain\nwith: { service: api, timeout: 20s }\nverify: outputs.drained\nrollback:\n  uses: service.resume\n  with: { service: api }\n",
     run: |provider, ctx, target, input| provider.drain(ctx, target, input.timeout.0),
-    preview: |input| Preview::Exact(format!("drain service {}", input.service))
+    preview: |input| VerbShown::Drain(input.timeout.0)
 }
 
 service_action! {
@@ -221,7 +221,7 @@ Takes a `service.drain` back. A service that is down is left alone: `changed` is
     example: "Take work again",
         "id: resume\nuses: service.resume\nwith: { service: api }\n",
     run: |provider, ctx, target, input| provider.resume(ctx, target),
-    preview: |input| Preview::Exact(format!("let service {} take work again", input.service))
+    preview: |input| VerbShown::Resume
 }
 
 fn log_query(ctx: &StepContext, input: &LogsInput) -> Result<LogQuery, StepError> {

@@ -13,7 +13,7 @@ use super::report::{
 };
 use crate::base::{Timestamp, Value, did_you_mean};
 use crate::event::FailureKind;
-use crate::handler::{BoxFuture, StepContext, StepError};
+use crate::handler::{BoxFuture, EnvironmentView, Preview, PreviewContext, StepContext, StepError};
 use crate::handlers::http::HttpClients;
 use crate::model::ProviderManifest;
 
@@ -38,6 +38,27 @@ pub(crate) struct LogQuery {
     pub(crate) pattern: Option<Regex>,
     /// Most lines given back.
     pub(crate) limit: usize,
+}
+
+/// A verb whose effect is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VerbShown {
+    /// `service.status`.
+    Status,
+    /// `service.start`.
+    Start,
+    /// `service.stop`, with the step's own grace time.
+    Stop(Option<Duration>),
+    /// `service.restart`, with the step's own grace time.
+    Restart(Option<Duration>),
+    /// `service.health`.
+    Health,
+    /// `service.logs`.
+    Logs,
+    /// `service.drain`, with its limit.
+    Drain(Duration),
+    /// `service.resume`.
+    Resume,
 }
 
 /// Starts and stops services of one kind. Every verb may be called at any time, by several
@@ -87,6 +108,9 @@ pub(crate) trait ServiceProvider: Send + Sync {
         timeout: Duration,
     ) -> Answer<'a, DrainReport>;
 
+    /// What a verb would do as the service stands now. Changes nothing and asks nobody.
+    fn preview(&self, ctx: &PreviewContext, target: &Target, verb: VerbShown) -> Preview;
+
     /// Takes a drain back.
     fn resume<'a>(&'a self, ctx: &'a StepContext, target: &'a Target) -> Answer<'a, ResumeReport>;
 }
@@ -114,13 +138,20 @@ impl Providers {
             .collect()
     }
 
+    /// What a verb would do to the service that a step names.
+    pub(super) fn preview(&self, ctx: &PreviewContext, service: &str, verb: VerbShown) -> Preview {
+        match self.find(&ctx.environment, service) {
+            Ok((provider, target)) => provider.preview(ctx, &target, verb),
+            Err(error) => Preview::Unknown(error.to_string()),
+        }
+    }
+
     /// The service that a step names, with its provider.
     pub(super) fn find(
         &self,
-        ctx: &StepContext,
+        environment: &EnvironmentView,
         service: &str,
     ) -> Result<(&dyn ServiceProvider, Target), StepError> {
-        let environment = &ctx.environment;
         let Some(view) = environment.services.get(service) else {
             let known = environment.services.keys().map(String::as_str);
             let error = StepError::new(

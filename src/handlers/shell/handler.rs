@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::declared::OutputFile;
 use crate::base::HumanDuration;
 use crate::event::FailureKind;
-use crate::handler::{Preview, StepContext, StepError, TypedHandler};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, TypedHandler};
 use crate::handlers::system::{
     ChildSpec, Ended, directory_of, run_child, step_environment, stopped_failure,
 };
@@ -36,7 +36,8 @@ pub(in crate::handlers) struct Input {
     /// Working directory, relative to the repository's root. Default: the root.
     #[serde(default)]
     directory: Option<String>,
-    /// Variables beside the inherited ones and `RUNBOOK_RUN_ID`, `RUNBOOK_STEP`, `RUNBOOK_ATTEMPT`.
+    /// Variables beside the inherited ones and `RUNBOOK_RUN_ID`, `RUNBOOK_STEP`, `RUNBOOK_ATTEMPT`,
+    /// `RUNBOOK_IDEMPOTENCY_KEY` and, with `outputs`, `RUNBOOK_OUTPUT`.
     #[serde(default)]
     environment: BTreeMap<String, String>,
     /// Exit codes that mean success. Default `[0]`.
@@ -86,6 +87,11 @@ service for what must go on.
 Every name in `outputs` must be written exactly once, as a line `name=value`, to the file that \
 `$RUNBOOK_OUTPUT` names; later steps read it as `steps.ID.outputs.values.NAME`. A name that is \
 missing, not declared or malformed fails the step.
+
+Besides the inherited variables and those of `environment` the program finds `RUNBOOK_RUN_ID`, \
+`RUNBOOK_STEP`, `RUNBOOK_ATTEMPT` and `RUNBOOK_IDEMPOTENCY_KEY`. The last is the same for every \
+attempt of a step, also after a crash (the step's `idempotency_key`, else run and step): hand it on \
+to a system that can tell a repeated order by it.
 
 The effect is `once`: after a crash nobody but you knows whether the script may be repeated. If it \
 may, say so: `effect: { is: idempotent, reason: ... }`.";
@@ -169,14 +175,53 @@ with:
         })
     }
 
-    fn preview(&self, input: &Input) -> Preview {
-        match (&input.script, command_line(input)) {
-            (_, Err(error)) => Preview::Unknown(error.to_string()),
-            (Some(script), Ok(_)) => Preview::Exact(script.trim_end().to_owned()),
-            (None, Ok(argv)) => Preview::Exact(
-                shlex::try_join(argv.iter().map(String::as_str)).unwrap_or_else(|_| argv.join(" ")),
-            ),
+    fn preview(&self, ctx: &PreviewContext, input: &Input) -> Preview {
+        let mut command = match command_line(input) {
+            Ok(command) => command,
+            Err(error) => return Preview::Unknown(error.to_string()),
+        };
+        if let Some(written) = &input.directory
+            && !ctx.path(written).is_dir()
+        {
+            return Preview::Predicted(format!(
+                "{}\nthe directory {written} does not exist now",
+                self.shown(&mut command, input)
+            ));
         }
+        Preview::Exact(self.shown(&mut command, input))
+    }
+}
+
+impl Shell {
+    /// The command with where it runs and the names of its variables; the values may be secrets.
+    fn shown(&self, command: &mut Vec<String>, input: &Input) -> String {
+        let script = input.script.as_ref().and_then(|_| command.pop());
+        let line = shlex::try_join(command.iter().map(String::as_str))
+            .unwrap_or_else(|_| command.join(" "));
+        let mut facts = Vec::new();
+        if let Some(directory) = &input.directory {
+            facts.push(format!("in {directory}"));
+        }
+        if !input.environment.is_empty() {
+            let names: Vec<&str> = input.environment.keys().map(String::as_str).collect();
+            facts.push(format!("with {}", names.join(", ")));
+        }
+        if !input.outputs.is_empty() {
+            facts.push(format!("giving {}", input.outputs.join(", ")));
+        }
+        if input.success_codes != zero() {
+            let codes: Vec<String> = input.success_codes.iter().map(i32::to_string).collect();
+            facts.push(format!("success is {}", codes.join(", ")));
+        }
+        let mut text = line;
+        if !facts.is_empty() {
+            text.push_str(&format!("  ({})", facts.join("; ")));
+        }
+        if let Some(script) = script {
+            text.push('\n');
+            text.push_str(script.trim_end());
+        }
+        text
     }
 }
 
@@ -279,6 +324,45 @@ mod tests {
         assert!(step.logged().contains("oops"));
         let left = std::fs::read_dir(step.ctx.state_dir.join("tmp")).expect("made");
         assert_eq!(left.count(), 0, "the file for outputs is deleted");
+    }
+
+    #[tokio::test]
+    async fn the_program_is_told_its_run_step_attempt_and_key() {
+        let mut step = TestStep::new();
+        step.ctx.idempotency_key = "order-7".to_owned();
+        let script =
+            "echo \"$RUNBOOK_RUN_ID $RUNBOOK_STEP $RUNBOOK_ATTEMPT $RUNBOOK_IDEMPOTENCY_KEY\"";
+        let outputs = run(&step, json!({ "script": script }))
+            .await
+            .expect("succeeds");
+        let said = format!("{} test 1 order-7", step.ctx.run);
+        assert_eq!(outputs["stdout"], said);
+    }
+
+    #[test]
+    fn a_preview_is_the_command_and_names_no_value() {
+        let step = TestStep::new();
+        let preview = |with: Value| typed(Shell).preview(&step.preview_context(), &with);
+        assert_eq!(
+            preview(json!({
+                "script": "echo 'a b'\nls\n",
+                "environment": {"TOKEN": "hush"},
+                "outputs": ["n"],
+            })),
+            Preview::Exact("/bin/sh -eu -c  (with TOKEN; giving n)\necho 'a b'\nls".to_owned())
+        );
+        assert_eq!(
+            preview(json!({"argv": ["diff", "a b"], "success_codes": [0, 1]})),
+            Preview::Exact("diff 'a b'  (success is 0, 1)".to_owned())
+        );
+        assert_eq!(
+            preview(json!({"argv": ["ls"], "directory": "gone"})),
+            Preview::Predicted("ls  (in gone)\nthe directory gone does not exist now".to_owned())
+        );
+        assert_eq!(
+            preview(json!({})).text(),
+            "give a `script`, or a program with `argv`"
+        );
     }
 
     #[tokio::test]

@@ -340,5 +340,9 @@ pub(crate) fn step_environment(ctx: &StepContext) -> Vec<(String, String)> {
         ("RUNBOOK_RUN_ID".to_owned(), ctx.run.to_string()),
         ("RUNBOOK_STEP".to_owned(), ctx.step.to_string()),
         ("RUNBOOK_ATTEMPT".to_owned(), ctx.attempt.to_string()),
+        (
+            "RUNBOOK_IDEMPOTENCY_KEY".to_owned(),
+            ctx.idempotency_key.clone(),
+        ),
     ]
 }

@@ -8,8 +8,9 @@ use super::fields::{Field, Fields};
 use super::head::{file_name, open_file};
 use super::keys::{CONNECTION, ENVIRONMENT, ObjectSpec, SERVICE};
 use super::reader::Reader;
-use crate::base::{Diagnostics, SourceFile, Span};
-use crate::model::{Connection, Environment, Service};
+use super::secret::read_source;
+use crate::base::{Diagnostics, SourceFile, Span, Spanned};
+use crate::model::{Connection, Environment, SecretSource, Service};
 
 /// Reads an environment.
 ///
@@ -25,6 +26,7 @@ pub fn decode_environment(
     let description = r.text(f.take("description"));
     let protected = r.boolean(f.take("protected"));
     let vars = r.values(f.take("vars"), "name of a variable");
+    let secrets = read_secrets(r, f.take("secrets"));
     let services = named(
         r,
         f.take("services"),
@@ -60,10 +62,32 @@ pub fn decode_environment(
         description,
         protected: protected.unwrap_or(false),
         vars: vars?,
-        secrets: IndexMap::new(),
+        secrets: secrets?,
         services: services?,
         connections: connections?,
     })
+}
+
+/// `secrets`; `None` when one of them could not be read.
+fn read_secrets(
+    r: &mut Reader<'_>,
+    field: Option<Field>,
+) -> Option<IndexMap<String, Spanned<SecretSource>>> {
+    let Some(field) = field else {
+        return Some(IndexMap::new());
+    };
+    let mut out = IndexMap::new();
+    let mut good = true;
+    for (name, (span, value)) in r.map(Some(field))? {
+        good &= r.identifier(&name, "name of a secret", span);
+        match read_source(r, &value) {
+            Some(source) => {
+                out.insert(name, Spanned::new(source, value.span));
+            }
+            None => good = false,
+        }
+    }
+    good.then_some(out)
 }
 
 /// A map of names to objects; `None` when one of them could not be read.

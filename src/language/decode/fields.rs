@@ -101,17 +101,23 @@ impl Fields {
         }
     }
 
+    /// Whether the table has a row for a key.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.spec.get(name).is_some()
+    }
+
     /// Takes a key out.
     pub(super) fn take(&mut self, name: &str) -> Option<Field> {
-        let key = self.spec.get(name);
         debug_assert!(
-            key.is_some(),
+            self.spec.get(name).is_some(),
             "`{name}` is not in the table of {}",
             self.spec.what
         );
-        let (key_span, value) = self.map.swap_remove(name)?;
+        // Most keys are not written, and what is written is a handful: a look at each beats a hash.
+        let at = self.map.keys().position(|key| key == name)?;
+        let (_, (key_span, value)) = self.map.swap_remove_index(at)?;
         Some(Field {
-            key: key?,
+            key: self.spec.get(name)?,
             key_span,
             value,
         })

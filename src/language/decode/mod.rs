@@ -3,16 +3,22 @@
 //! The keys of every kind of object stand once, in `keys`; the decoder and the JSON Schemas both
 //! read that table.
 
+mod call;
 mod environment;
 mod fields;
+mod for_each;
 mod head;
 mod keys;
 mod param;
 mod policy;
 mod reader;
 mod runbook;
+mod secret;
 mod step;
+mod unless;
+mod verify;
 
+pub(super) use call::CALL_REFUSES;
 pub use environment::decode_environment;
 pub(super) use keys::{
     ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,

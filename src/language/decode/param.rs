@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 
 use super::fields::{Field, Fields};
-use super::keys::{ITEM_TYPES, LATER_TYPE, PARAM, TYPES};
+use super::keys::{ITEM_TYPES, PARAM, TYPES};
 use super::reader::Reader;
+use super::secret::read_source;
 use crate::base::{Diagnostic, Spanned};
 use crate::language::codes;
 use crate::language::params::{check_param_value, coerce, compile_pattern};
@@ -73,16 +74,6 @@ fn read_param(
 fn read_type(r: &mut Reader<'_>, f: &mut Fields) -> Option<Spanned<Ty>> {
     let field = f.take("type")?;
     let span = field.value.span;
-    if matches!(&field.value.kind, YamlValueKind::Text { text, .. } if text == LATER_TYPE) {
-        r.error(
-            codes::NOT_YET,
-            format!("`type: {LATER_TYPE}` is not supported yet"),
-            span,
-            "this version does not have it",
-            "let the step's program read the secret itself, from a file or its environment",
-        );
-        return None;
-    }
     let name = r.word(&field.value, "type", TYPES)?;
     if name != "enum" {
         let message = format!("`values` has no meaning for `type: {name}`");
@@ -147,6 +138,7 @@ fn simple_type(name: &str) -> Option<Ty> {
         "timestamp" => Ty::Timestamp,
         "service" => Ty::Service,
         "connection" => Ty::Connection,
+        "secret" => Ty::Secret,
         _ => return None,
     })
 }
@@ -206,6 +198,10 @@ fn check_default(r: &mut Reader<'_>, param: &Param) {
     let Some(default) = &param.default else {
         return;
     };
+    if param.ty.value == Ty::Secret {
+        read_source(r, default);
+        return;
+    }
     let problem = if holds_template(default) {
         Some("it is a literal, and templates are not rendered here".to_owned())
     } else {

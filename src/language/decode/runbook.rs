@@ -7,7 +7,8 @@ use super::head::{file_name, open_file};
 use super::keys::RUNBOOK;
 use super::param::read_params;
 use super::reader::Reader;
-use super::step::{Seen, read_steps};
+use super::step::{Part, Seen, read_steps};
+use super::verify::read_verify;
 use crate::base::{Diagnostics, SourceFile, Span, Spanned};
 use crate::model::{Objectives, OnCancel, OnFailure, Risk, Runbook, RunbookSeverity};
 
@@ -41,9 +42,10 @@ pub fn decode_runbook(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Opti
     });
     let timeout = r.duration(f.take("timeout"));
     let mut seen = Seen::new();
-    let steps = read_steps(r, f.take("steps"), false, &mut seen);
+    let steps = read_steps(r, f.take("steps"), Part::Steps, &mut seen);
+    let verify = read_verify(r, f.take("verify"), &mut seen);
     let finally = match f.take("finally") {
-        Some(field) => read_steps(r, Some(field), true, &mut seen),
+        Some(field) => read_steps(r, Some(field), Part::Finally, &mut seen),
         None => Some(Vec::new()),
     };
     let outputs = r.values(f.take("outputs"), "name of an output");
@@ -63,7 +65,7 @@ pub fn decode_runbook(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Opti
         on_cancel: on_cancel.unwrap_or(Spanned::new(OnCancel::default(), Span::default())),
         timeout,
         steps: steps?,
-        verify: Vec::new(),
+        verify: verify?,
         finally: finally?,
         outputs: outputs?,
     })

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::call;
 use super::fields::{Field, Fields};
-use super::keys::{EFFECT, FINALLY_STEP, LATER_USES, RETRY, ROLLBACK, STEP, failure_names};
+use super::for_each::read_for_each;
+use super::keys::{EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP, VERIFY_STEP, failure_names};
 use super::reader::Reader;
+use super::unless::read_unless;
 use crate::base::{Diagnostic, Span, Spanned, StepId};
 use crate::language::codes;
 use crate::model::{
@@ -18,18 +21,35 @@ use crate::model::{
 /// The step ids met so far, in `steps` and `finally` together.
 pub(super) type Seen = HashMap<StepId, Span>;
 
+/// Which list a step stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Steps,
+    Verify,
+    Finally,
+}
+
+/// What `uses` may name in a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Callee {
+    /// An action or a runbook.
+    Any,
+    /// Only an action; with the name of the place.
+    Action(&'static str),
+}
+
 /// Reads a list of steps; `None` when one of them could not be read.
 pub(super) fn read_steps(
     r: &mut Reader<'_>,
     field: Option<Field>,
-    finally: bool,
+    part: Part,
     seen: &mut Seen,
 ) -> Option<Vec<Step>> {
     let items = r.list(field)?;
     let mut steps = Vec::with_capacity(items.len());
     let mut good = true;
     for item in items {
-        match read_step(r, item, finally, seen) {
+        match read_step(r, item, part, seen) {
             Some(step) => steps.push(step),
             None => good = false,
         }
@@ -37,17 +57,17 @@ pub(super) fn read_steps(
     good.then_some(steps)
 }
 
-fn read_step(
+pub(super) fn read_step(
     r: &mut Reader<'_>,
     mut value: YamlValue,
-    finally: bool,
+    part: Part,
     seen: &mut Seen,
 ) -> Option<Step> {
-    let spec = if finally {
-        refuse_rollback(r, &mut value);
-        &FINALLY_STEP
-    } else {
-        &STEP
+    refuse_keys(r, &mut value, part);
+    let spec = match part {
+        Part::Steps => &STEP,
+        Part::Verify => &VERIFY_STEP,
+        Part::Finally => &FINALLY_STEP,
     };
     let example = "{ id: restart, uses: service.restart }";
     let mut fields = Fields::open(r, value, spec, "- ", example)?;
@@ -66,27 +86,37 @@ fn read_step(
         );
     }
     let name = r.text(f.take("name"));
-    let action = read_action(r, f);
+    let action = read_action(r, f, Callee::Any);
+    if let Some(runbook) = action.as_ref().and_then(Action::runbook) {
+        call::refuse_keys(r, f, runbook);
+    }
     let needs = read_needs(r, f.take("needs"));
     let when = r.condition(f.take("when"));
+    let for_each = read_for_each(r, f);
+    let unless = f.take("unless").map(|field| read_unless(r, field));
     let until = r.condition(f.take("until"));
     let every = r.duration(f.take("every"));
     let retry = f.take("retry").and_then(|field| read_retry(r, field));
     let timeout = r.duration(f.take("timeout"));
-    let on_failure = r.one_of(f.take("on_failure"), |word| match word {
-        "stop" => Some(StepOnFailure::Stop),
-        "rollback" => Some(StepOnFailure::Rollback),
-        "continue" => Some(StepOnFailure::Continue),
-        _ => None,
-    });
+    let on_failure = match part {
+        Part::Verify => None,
+        Part::Steps | Part::Finally => r.one_of(f.take("on_failure"), |word| match word {
+            "stop" => Some(StepOnFailure::Stop),
+            "rollback" => Some(StepOnFailure::Rollback),
+            "continue" => Some(StepOnFailure::Continue),
+            _ => None,
+        }),
+    };
     let verify = r.condition(f.take("verify"));
-    let rollback = if finally {
-        None
-    } else {
-        f.take("rollback").and_then(|field| read_rollback(r, field))
+    let rollback = match part {
+        Part::Steps => f.take("rollback").and_then(|field| read_rollback(r, field)),
+        Part::Verify | Part::Finally => None,
     };
     let outputs = r.values(f.take("outputs"), "name of an output");
     let effect = f.take("effect").and_then(|field| read_effect(r, field));
+    let idempotency_key = read_text(r, f.take("idempotency_key"));
+    let environment = read_variables(r, f.take("environment"));
+    let secrets = read_secrets(r, f.take("secrets"));
     let template = r.boolean(f.take("template")).unwrap_or(true);
     fields.done();
     Some(Step {
@@ -96,11 +126,15 @@ fn read_step(
         action: action?,
         needs: needs?,
         when,
-        for_each: None,
-        unless: None,
-        idempotency_key: None,
-        environment: IndexMap::new(),
-        secrets: Vec::new(),
+        for_each: for_each?,
+        // A step whose `unless` could not be read must not run as if it had none.
+        unless: match unless {
+            None => None,
+            Some(unless) => Some(unless?),
+        },
+        idempotency_key,
+        environment: environment?,
+        secrets: secrets?,
         until,
         every,
         retry,
@@ -114,23 +148,49 @@ fn read_step(
     })
 }
 
-fn refuse_rollback(r: &mut Reader<'_>, value: &mut YamlValue) {
+/// Keys that a list other than `steps` does not have, each with its message, label and help.
+type Refused = (&'static str, &'static str, &'static str, &'static str);
+
+const NOT_IN_FINALLY: &[Refused] = &[(
+    "rollback",
+    "a `finally` step has no `rollback`",
+    "nothing is undone after `finally`",
+    "take it out; what must be undone belongs into `steps`",
+)];
+
+const NOT_IN_VERIFY: &[Refused] = &[
+    (
+        "rollback",
+        "a `verify` step has no `rollback`",
+        "a step that only reads leaves nothing to undo",
+        "take it out; a step that changes something belongs into `steps`",
+    ),
+    (
+        "on_failure",
+        "a `verify` step has no `on_failure`",
+        "when it fails, the run has failed",
+        "take it out; the runbook's `on_failure` says what follows",
+    ),
+];
+
+fn refuse_keys(r: &mut Reader<'_>, value: &mut YamlValue, part: Part) {
     let YamlValueKind::Map(map) = &mut value.kind else {
         return;
     };
-    // Order is kept, because the first key tells where the step begins.
-    if let Some((span, _)) = map.shift_remove("rollback") {
-        r.error(
-            codes::KEY_CONFLICT,
-            "a `finally` step has no `rollback`",
-            span,
-            "nothing is undone after `finally`",
-            "take it out; what must be undone belongs into `steps`",
-        );
+    let refused = match part {
+        Part::Steps => return,
+        Part::Verify => NOT_IN_VERIFY,
+        Part::Finally => NOT_IN_FINALLY,
+    };
+    for (key, message, label, help) in refused {
+        // Order is kept, because the first key tells where the step begins.
+        if let Some((span, _)) = map.shift_remove(*key) {
+            r.error(codes::KEY_CONFLICT, *message, span, label, help);
+        }
     }
 }
 
-fn report_duplicate(r: &mut Reader<'_>, id: &Spanned<StepId>, seen: &mut Seen) {
+pub(super) fn report_duplicate(r: &mut Reader<'_>, id: &Spanned<StepId>, seen: &mut Seen) {
     match seen.get(&id.value) {
         None => {
             seen.insert(id.value.clone(), id.span);
@@ -142,12 +202,12 @@ fn report_duplicate(r: &mut Reader<'_>, id: &Spanned<StepId>, seen: &mut Seen) {
             )
             .at(r.source, id.span, "here again")
             .at(r.source, *first, "first here")
-            .help("give one of them another id; `steps` and `finally` share their ids"),
+            .help("give one of them another id; `steps`, `verify` and `finally` share their ids"),
         ),
     }
 }
 
-fn read_action(r: &mut Reader<'_>, f: &mut Fields) -> Option<Action> {
+pub(super) fn read_action(r: &mut Reader<'_>, f: &mut Fields, callee: Callee) -> Option<Action> {
     let head = f.head;
     let uses = r.text(f.take("uses"));
     let with = match f.take("with") {
@@ -163,18 +223,68 @@ fn read_action(r: &mut Reader<'_>, f: &mut Fields) -> Option<Action> {
             })
         }
     };
-    let uses = uses?;
-    if uses.starts_with(LATER_USES) {
+    let action = Action {
+        uses: uses?,
+        with: with?,
+    };
+    if let (Callee::Action(place), Some(_)) = (callee, action.runbook()) {
         r.error(
             codes::NOT_YET,
-            format!("`uses: {}` is not supported yet", uses.value),
-            uses.span,
-            "a runbook inside a runbook",
-            "copy the steps, or run the other runbook by itself",
+            format!("`uses: {}` in {place} is not supported", action.uses.value),
+            action.uses.span,
+            "a runbook cannot stand here",
+            "name an action; `runbook actions` lists them",
         );
         return None;
     }
-    Some(Action { uses, with: with? })
+    Some(action)
+}
+
+/// A text that keeps its place: a template.
+fn read_text(r: &mut Reader<'_>, field: Option<Field>) -> Option<YamlValue> {
+    let field = field?;
+    let value = field.value.clone();
+    r.text(Some(field)).map(|_| value)
+}
+
+/// `environment`: names of variables with their values.
+fn read_variables(r: &mut Reader<'_>, field: Option<Field>) -> Option<IndexMap<String, YamlValue>> {
+    let Some(field) = field else {
+        return Some(IndexMap::new());
+    };
+    let mut good = true;
+    let mut variables = IndexMap::new();
+    for (name, (span, value)) in r.map(Some(field))? {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty()
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || !name.chars().all(plain)
+        {
+            good = false;
+            r.error(
+                codes::BAD_NAME,
+                format!("`{name}` cannot be the name of a variable"),
+                span,
+                "this name",
+                "use letters, digits and `_`, and start with no digit: `API_TOKEN`",
+            );
+        }
+        variables.insert(name, value);
+    }
+    good.then_some(variables)
+}
+
+/// `secrets`: names.
+fn read_secrets(r: &mut Reader<'_>, field: Option<Field>) -> Option<Vec<Spanned<String>>> {
+    if field.is_none() {
+        return Some(Vec::new());
+    }
+    let names = r.texts(field)?;
+    let mut good = true;
+    for name in &names {
+        good &= r.identifier(name, "name of a secret", name.span);
+    }
+    good.then_some(names)
 }
 
 fn read_needs(r: &mut Reader<'_>, field: Option<Field>) -> Option<Needs> {
@@ -306,7 +416,7 @@ fn read_undo(r: &mut Reader<'_>, f: &mut Fields) -> Option<Rollback> {
             "add e.g. `uses: service.start`, or write `{ irreversible: true, reason: ... }`",
         );
     }
-    let action = read_action(r, f);
+    let action = read_action(r, f, Callee::Action("`rollback`"));
     let retry = f.take("retry").and_then(|field| read_retry(r, field));
     let timeout = r.duration(f.take("timeout"));
     Some(Rollback::Undo {

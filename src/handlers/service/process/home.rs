@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::config::ProcessConfig;
 use crate::base::Timestamp;
 use crate::event::FailureKind;
-use crate::handler::{StepContext, StepError, Stop};
+use crate::handler::{PreviewContext, StepContext, StepError, Stop};
 use crate::handlers::service::provider::Target;
 use crate::handlers::system::{LiveProcess, ProcessKey, boot_id, last_lines, write_atomically};
 
@@ -68,6 +68,11 @@ impl Record {
         })
     }
 
+    /// Whether the process is still that one and runs.
+    fn is_alive(&self) -> io::Result<bool> {
+        Ok(boot_id()? == self.boot_id && ProcessKey::of(self.process.pid)? == Some(self.process))
+    }
+
     /// A handle on the process, if it is still that one and runs.
     pub(super) fn open(&self) -> io::Result<Option<LiveProcess>> {
         if boot_id()? != self.boot_id {
@@ -77,6 +82,18 @@ impl Record {
     }
 }
 
+fn folder_of(state_dir: &Path, environment: &str, service: &str) -> Result<PathBuf, StepError> {
+    for name in [environment, service] {
+        if name.is_empty() || name.starts_with('.') || name.contains('/') {
+            return Err(StepError::new(
+                FailureKind::Invalid,
+                format!("`{name}` cannot be the name of a folder"),
+            ));
+        }
+    }
+    Ok(state_dir.join("services").join(environment).join(service))
+}
+
 impl Home {
     /// The folder of a service; makes it if need be.
     pub(super) fn open(
@@ -84,19 +101,7 @@ impl Home {
         target: &Target,
         config: &ProcessConfig,
     ) -> Result<Self, StepError> {
-        for name in [&ctx.environment.name, &target.name] {
-            if name.is_empty() || name.starts_with('.') || name.contains('/') {
-                return Err(StepError::new(
-                    FailureKind::Invalid,
-                    format!("`{name}` cannot be the name of a folder"),
-                ));
-            }
-        }
-        let folder = ctx
-            .state_dir
-            .join("services")
-            .join(&ctx.environment.name)
-            .join(&target.name);
+        let folder = folder_of(&ctx.state_dir, &ctx.environment.name, &target.name)?;
         let folder = fs::create_dir_all(&folder)
             .and_then(|()| fs::canonicalize(&folder))
             .map_err(|error| Self::failure("make the folder", &folder, &error))?;
@@ -109,6 +114,36 @@ impl Home {
             log,
             name: target.name.clone(),
         })
+    }
+
+    /// The folder of a service as it is, perhaps not made yet: to look at, never to write to.
+    pub(super) fn look(
+        ctx: &PreviewContext,
+        target: &Target,
+        config: &ProcessConfig,
+    ) -> Result<Self, StepError> {
+        let folder = folder_of(&ctx.state_dir, &ctx.environment.name, &target.name)?;
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let log = match &config.log {
+            Some(written) => ctx.path(written),
+            None => folder.join("service.log"),
+        };
+        Ok(Self {
+            folder,
+            log,
+            name: target.name.clone(),
+        })
+    }
+
+    /// The pid of the process that runs now, if one does. Takes no handle on it.
+    pub(super) fn pid_now(&self) -> Result<Option<u32>, StepError> {
+        let Some(record) = self.record()? else {
+            return Ok(None);
+        };
+        let alive = record
+            .is_alive()
+            .map_err(|error| Self::failure("look at the process of", &self.pid_file(), &error))?;
+        Ok(alive.then_some(record.process.pid))
     }
 
     /// The folder, absolute.

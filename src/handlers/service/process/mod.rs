@@ -5,6 +5,7 @@ mod drain;
 mod home;
 mod lifecycle;
 mod log_scan;
+mod preview;
 mod probe;
 mod provider;
 #[cfg(test)]

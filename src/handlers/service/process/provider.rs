@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::config::{DrainConfig, ProcessConfig};
 use super::home::{Home, Record};
 use super::log_scan::scan;
+use super::preview::preview;
 use super::probe::Subject;
 use crate::base::HumanDuration;
 use crate::event::FailureKind;
-use crate::handler::{StepContext, StepError, Stop};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, Stop};
 use crate::handlers::http::HttpClients;
-use crate::handlers::service::provider::{Answer, LogQuery, ServiceProvider, Target};
+use crate::handlers::service::provider::{Answer, LogQuery, ServiceProvider, Target, VerbShown};
 use crate::handlers::service::report::{
     DrainReport, HealthReport, LogReport, RestartReport, ResumeReport, StartReport, StatusReport,
     StopReport,
@@ -312,6 +313,10 @@ impl ServiceProvider for ProcessProvider {
             summary: "A program on this machine, in a session of its own".to_owned(),
             config: ProcessConfig::schema(),
         }
+    }
+
+    fn preview(&self, ctx: &PreviewContext, target: &Target, verb: VerbShown) -> Preview {
+        preview(ctx, target, verb).unwrap_or_else(|error| Preview::Unknown(error.to_string()))
     }
 
     fn status<'a>(&'a self, ctx: &'a StepContext, target: &'a Target) -> Answer<'a, StatusReport> {

@@ -12,5 +12,6 @@ pub(super) use runbook::{OBJECTIVES, PARAM};
 pub(in crate::language) use spec::{
     ITEM_TYPES, KeySpec, ObjectSpec, Presence, Rules, Shape, TYPES, failure_names,
 };
-pub(super) use spec::{LATER_TYPE, LATER_USES};
-pub(super) use step::{EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP};
+pub(super) use step::{
+    EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP, UNLESS, VERIFY_CONDITION, VERIFY_STEP,
+};

@@ -42,6 +42,12 @@ pub(in crate::language) static ENVIRONMENT: ObjectSpec = ObjectSpec {
             "Values for `{{ vars.name }}`",
         ),
         key(
+            "secrets",
+            S::MapOf(&S::Identifier, &S::Source),
+            "{ db_password: \"env:DB_PASSWORD\" }",
+            "Where secrets are to be had, for `{{ secrets.name }}`",
+        ),
+        key(
             "services",
             S::MapOf(&S::Name, &S::Object(&SERVICE)),
             "{ api: { provider: process } }",

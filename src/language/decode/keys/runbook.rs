@@ -1,7 +1,7 @@
 //! Keys of a runbook, outside its steps.
 
 use super::spec::{ITEM_TYPES, ObjectSpec, Rules, Shape as S, key, later};
-use super::step::{FINALLY_STEP, STEP};
+use super::step::{FINALLY_STEP, STEP, VERIFY_CONDITION, VERIFY_STEP};
 
 /// A runbook file.
 pub(in crate::language) static RUNBOOK: ObjectSpec = ObjectSpec {
@@ -90,6 +90,15 @@ pub(in crate::language) static RUNBOOK: ObjectSpec = ObjectSpec {
         )
         .required(),
         key(
+            "verify",
+            S::List(&S::Either(
+                &S::Object(&VERIFY_STEP),
+                &S::Object(&VERIFY_CONDITION),
+            )),
+            "[{ condition: steps.healthy.outputs.healthy }]",
+            "Read-only steps and conditions that prove the recovery when all steps have ended",
+        ),
+        key(
             "finally",
             S::List(&S::Object(&FINALLY_STEP)),
             "[{ id: tell, uses: notify }]",
@@ -102,8 +111,6 @@ pub(in crate::language) static RUNBOOK: ObjectSpec = ObjectSpec {
             "What the run publishes: name → template",
         ),
         later("concurrency"),
-        later("verify"),
-        later("secrets"),
         later("orphans"),
         later("on_unknown"),
     ],
@@ -153,7 +160,7 @@ pub(in crate::language) static PARAM: ObjectSpec = ObjectSpec {
             "default",
             S::Any,
             "10s",
-            "The value when none is given; a literal. Without it the parameter is required",
+            "The value when none is given; a literal (of a secret: its source). Without it the parameter is required",
         ),
         key(
             "description",

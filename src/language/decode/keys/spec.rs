@@ -13,6 +13,10 @@ pub(in crate::language) enum Shape {
     Identifier,
     /// `[a-z][a-z0-9_-]*`: a runbook, environment, service or connection.
     Name,
+    /// `[A-Za-z_][A-Za-z0-9_]*`: a variable of a program.
+    Variable,
+    /// Where a secret is to be had: `env:TOKEN`.
+    Source,
     /// `30s`.
     Duration,
     /// `2026-11-01`.
@@ -31,8 +35,10 @@ pub(in crate::language) enum Shape {
     Type,
     /// A CEL expression; a boolean is one too.
     Condition,
-    /// The name of an action.
+    /// The name of an action, or `runbook.NAME`.
     Uses,
+    /// The name of an action only.
+    Action,
     /// The inputs of the action that `uses` names.
     With,
     /// Any value.
@@ -47,6 +53,12 @@ pub(in crate::language) enum Shape {
     MapOf(&'static Shape, &'static Shape),
     /// A map with known keys.
     Object(&'static ObjectSpec),
+    /// A list, or a template that gives one.
+    Items,
+    /// A number from 0, or a share such as `10%`.
+    Tolerance,
+    /// One of two forms.
+    Either(&'static Shape, &'static Shape),
 }
 
 /// How a key may appear.
@@ -95,8 +107,10 @@ pub(in crate::language) struct ObjectSpec {
 pub(in crate::language) enum Rules {
     /// Nothing.
     None,
-    /// A step: `every` needs `until`, and `with` fits `uses`.
+    /// A step: `every` needs `until`, `max_parallel` needs `for_each`, and `with` fits `uses`.
     Step,
+    /// An action with its inputs: `with` fits `uses`.
+    Inputs,
     /// `rollback`: an action, or `irreversible: true` with a `reason`.
     Rollback,
     /// A parameter: `values`, `items`, `pattern`, `min` and `max` belong to some types only.
@@ -191,13 +205,8 @@ pub(in crate::language) const TYPES: &[&str] = &[
     "map",
     "service",
     "connection",
+    "secret",
 ];
-
-/// The type that belongs to a later version.
-pub(in crate::language) const LATER_TYPE: &str = "secret";
-
-/// The prefix of `uses` that belongs to a later version.
-pub(in crate::language) const LATER_USES: &str = "runbook.";
 
 /// The names that `retry.on` may hold.
 pub(in crate::language) fn failure_names() -> impl Iterator<Item = &'static str> {

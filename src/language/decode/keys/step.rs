@@ -18,9 +18,13 @@ const USES: KeySpec = key(
     "uses",
     S::Uses,
     "service.restart",
-    "The action; `runbook actions` lists them",
+    "The action; `runbook actions` lists them. `runbook.NAME` runs another runbook",
 )
 .required();
+const ACTION: KeySpec = KeySpec {
+    shape: S::Action,
+    ..USES
+};
 const WITH: KeySpec = key(
     "with",
     S::With,
@@ -38,23 +42,22 @@ macro_rules! step_keys {
             WITH,
             key("needs", S::List(&S::Identifier), "[before, healthy]", "The steps that must be over first; default: the step above; `[]` starts at once"),
             key("when", S::Condition, "params.force", "A condition (CEL); when false, the step is skipped"),
+            key("for_each", S::Items, "\"{{ params.services }}\"", "One instance of the step for each item of a list, as `item` and `index`"),
+            key("max_parallel", S::Int(1, 1000), "2", "How many instances of `for_each` may be at work at once").default("1"),
+            key("max_failures", S::Tolerance, "10%", "How many instances of `for_each` may fail, as a number or a share, before no other is started").default("0"),
+            key("unless", S::Either(&S::Condition, &S::Object(&UNLESS)), "{ uses: service.health, with: { service: api }, condition: outputs.healthy }", "A condition, or a read-only action and a condition over its `outputs`: when it holds, the step is not needed and is skipped"),
             key("until", S::Condition, "outputs.healthy", "A condition over `outputs`; the action is repeated until it holds"),
             key("every", S::Duration, "1s", "The pause between two polls of `until`").default("1s"),
             RETRY_KEY,
             TIMEOUT,
-            key("on_failure", S::OneOf(&["stop", "rollback", "continue"]), "continue", "What this step's failure does to the run; default: the runbook's `on_failure`"),
             key("verify", S::Condition, "outputs.status == 200", "A condition over `outputs` that must hold after success"),
             key("outputs", S::MapOf(&S::Identifier, &S::Any), "{ url: \"{{ outputs.url }}\" }", "What the step publishes beside the action's own outputs: name → template"),
             key("effect", S::Object(&EFFECT), "{ is: read, reason: \"only lists files\" }", "What repeating the step would do, when the action's own word is wrong"),
+            key("idempotency_key", S::Text, "\"{{ run.id }}\"", "What tells the other side that two calls are one; default: run and step"),
+            key("environment", S::MapOf(&S::Variable, &S::Any), "{ TOKEN: \"{{ params.token }}\" }", "Variables of the program that the step starts: the place for a secret"),
+            key("secrets", S::List(&S::Identifier), "[token]", "Secrets that this step may put where they are published"),
             key("template", S::Bool, "false", "`false` leaves the texts of `with` alone").default("true"),
             $($extra,)*
-            later("for_each"),
-            later("max_parallel"),
-            later("max_failures"),
-            later("unless"),
-            later("idempotency_key"),
-            later("secrets"),
-            later("environment"),
             later("run_on"),
             later("on_unknown"),
             later("orphans"),
@@ -62,17 +65,57 @@ macro_rules! step_keys {
     };
 }
 
+const ON_FAILURE: KeySpec = key(
+    "on_failure",
+    S::OneOf(&["stop", "rollback", "continue"]),
+    "continue",
+    "What this step's failure does to the run; default: the runbook's `on_failure`",
+);
+
 /// A step.
 pub(in crate::language) static STEP: ObjectSpec = ObjectSpec {
     what: "a step",
     open: false,
     rules: Rules::Step,
-    keys: step_keys![key(
-        "rollback",
-        S::Object(&ROLLBACK),
-        "{ uses: service.start, with: { service: api } }",
-        "How to undo the step, or why that is impossible"
-    )],
+    keys: step_keys![
+        ON_FAILURE,
+        key(
+            "rollback",
+            S::Object(&ROLLBACK),
+            "{ uses: service.start, with: { service: api } }",
+            "How to undo the step, or why that is impossible"
+        )
+    ],
+};
+
+/// A step of `verify`.
+pub(in crate::language) static VERIFY_STEP: ObjectSpec = ObjectSpec {
+    what: "a `verify` step",
+    open: false,
+    rules: Rules::Step,
+    keys: step_keys![],
+};
+
+/// A condition of `verify`.
+pub(in crate::language) static VERIFY_CONDITION: ObjectSpec = ObjectSpec {
+    what: "a condition of `verify`",
+    open: false,
+    rules: Rules::None,
+    keys: &[
+        key(
+            "condition",
+            S::Condition,
+            "steps.healthy.outputs.healthy",
+            "What must hold when all steps have ended",
+        )
+        .required(),
+        key(
+            "message",
+            S::Text,
+            "The API answers",
+            "What holds, in words: one line for people",
+        ),
+    ],
 };
 
 /// A step of `finally`.
@@ -80,7 +123,7 @@ pub(in crate::language) static FINALLY_STEP: ObjectSpec = ObjectSpec {
     what: "a `finally` step",
     open: false,
     rules: Rules::Step,
-    keys: step_keys![],
+    keys: step_keys![ON_FAILURE],
 };
 
 /// `retry`.
@@ -135,7 +178,7 @@ pub(in crate::language) static ROLLBACK: ObjectSpec = ObjectSpec {
     keys: &[
         KeySpec {
             presence: Presence::Optional,
-            ..USES
+            ..ACTION
         },
         WITH,
         RETRY_KEY,
@@ -147,6 +190,24 @@ pub(in crate::language) static ROLLBACK: ObjectSpec = ObjectSpec {
             "mail cannot be called back",
             "Why it cannot be undone",
         ),
+    ],
+};
+
+/// `unless` with an action.
+pub(in crate::language) static UNLESS: ObjectSpec = ObjectSpec {
+    what: "`unless`",
+    open: false,
+    rules: Rules::Inputs,
+    keys: &[
+        ACTION,
+        WITH,
+        key(
+            "condition",
+            S::Condition,
+            "outputs.healthy",
+            "A condition over the action's `outputs`; when it holds, the step is skipped",
+        )
+        .required(),
     ],
 };
 
