@@ -16,6 +16,7 @@ use crate::handler::{
 use crate::model::{ActionManifest, Effect};
 use crate::plan::Plan;
 use crate::run::Limits;
+use crate::secrets::{SecretAccess, VaultSettings};
 use crate::store::{
     EngineOwner, FindRunError, Journal, MemoryStore, NewRun, Request, RequestKind, RunFilter,
     RunRecord, RunStore, StateLayout, StoreError,
@@ -203,6 +204,11 @@ impl World {
                 appends: AtomicUsize::new(0),
             }),
             registry: Arc::new(registry()),
+            secrets: Arc::new(SecretAccess::new(
+                dir.path().to_owned(),
+                Arc::new(|name| (name == "TOKEN").then(|| "hunter2-and-more".to_owned())),
+                VaultSettings::default(),
+            )),
             clock: Arc::new(TestClock::default()),
             root: Arc::new(PathBuf::from(dir.path())),
             layout: StateLayout::new(dir.path().join("state")),
