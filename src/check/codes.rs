@@ -63,6 +63,10 @@ codes! {
     VALUE_NOT_ALLOWED = "RB0505", "an input has a value that is not allowed";
     UNTIL_NEEDS_TIMEOUT = "RB0506", "polling without an end";
     NOT_FOR_APPROVALS = "RB0507", "a key that an approval cannot have";
+    SECRET_PUBLISHED = "RB0601", "a secret would be published";
+    SECRET_LOOKED_AT = "RB0602", "a secret is looked at where it has no value yet";
+    IDLE_PERMIT = "RB0603", "a permission for a secret that is not needed";
+    MIXED_SECRET = "RB0604", "a secret is only a part of a text of the environment";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.

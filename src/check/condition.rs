@@ -38,7 +38,14 @@ impl Checker<'_> {
         let mut types = Vec::new();
         for reference in condition.references() {
             let span = at.place(Some(&reference.range));
-            types.push(self.resolve(reference, user, span, diags));
+            let ty = self.resolve(reference, user, span, diags);
+            if let Some(ty) = &ty
+                && self.is_secret(reference, ty)
+            {
+                diags.push(super::secrets::in_condition(reference).at(source, span, "a secret"));
+                return;
+            }
+            types.push(ty);
         }
         self.check_types(&condition, &types, at, diags);
         let gives = match condition.gives() {

@@ -17,6 +17,7 @@ mod polling;
 mod reference;
 mod runbooks;
 mod schema;
+mod secrets;
 mod shell;
 mod sub_runbook;
 mod template;

@@ -26,7 +26,8 @@ pub use params::{check_param_value, coerce, compile_pattern, parse_param};
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text};
 pub use scope::{ExprError, ROOTS, Reference, Scope};
 pub use secret_marker::{
-    has_marker, marker, neutralise, neutralise_value, readable, secret_names, substitute,
+    has_marker, is_near_marker, marker, neutralise, neutralise_value, readable, secret_names,
+    substitute,
 };
 pub use template::{MAX_TEMPLATE_BYTES, Template, escape_for};
 pub use yaml::{Limits, parse_yaml, place_in_text, source_from_bytes};

@@ -20,11 +20,17 @@ const MAX_BRACKETS: usize = 32;
 /// The blocks a template may open.
 const BLOCKS: [&str; 5] = ["if", "unless", "each", "with", "raw"];
 
+/// Helpers that leave a secret's value whole: its marker remembers what is done to it, or only whether
+/// there is a value matters, and a secret always has one.
+const CARRY: [&str; 6] = ["json", "sh", "default", "and", "or", "not"];
+
 /// A template's tree, ready to render, and what was found in it.
 pub(super) struct Syntax {
     pub(super) tree: handlebars::Template,
     pub(super) references: Vec<Reference>,
     pub(super) raw: Vec<Range<usize>>,
+    /// References whose value a helper looks at or changes, instead of carrying it on.
+    pub(super) inspected: Vec<Range<usize>>,
 }
 
 /// A part of a text whose expressions are all plain references.
@@ -93,12 +99,14 @@ pub(super) fn parse(text: &str) -> Result<Syntax, ExprError> {
     let mut walk = Walk {
         places: places(text, &tags),
         references: Vec::new(),
+        inspected: Vec::new(),
         blocks: Vec::new(),
     };
     walk.template(&mut tree, &mut Prefix::default())?;
     Ok(Syntax {
         tree,
         references: walk.references,
+        inspected: walk.inspected,
         raw: tags
             .iter()
             .filter(|t| text[t.start..].starts_with("{{{") && !text[t.start..].starts_with("{{{{"))
@@ -270,6 +278,7 @@ struct Block {
 struct Walk<'a> {
     places: HashMap<&'a str, VecDeque<Range<usize>>>,
     references: Vec<Reference>,
+    inspected: Vec<Range<usize>>,
     blocks: Vec<Block>,
 }
 
@@ -395,8 +404,13 @@ impl Walk<'_> {
                     error.range = self.place(&name);
                     return Err(error);
                 }
+                let before = self.references.len();
                 for parameter in call.params.iter_mut().chain(call.hash.values_mut()) {
                     self.parameter(parameter)?;
+                }
+                if !CARRY.contains(&name.as_str()) {
+                    let inside = self.references[before..].iter();
+                    self.inspected.extend(inside.map(|r| r.range.clone()));
                 }
                 Ok(())
             }

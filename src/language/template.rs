@@ -21,6 +21,7 @@ pub struct Template {
     form: Form,
     references: Arc<[Reference]>,
     raw: Arc<[Range<usize>]>,
+    inspected: Arc<[Range<usize>]>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +47,7 @@ impl Template {
                 form: Form::Literal(Arc::from(text)),
                 references: Arc::from(Vec::new()),
                 raw: none(),
+                inspected: none(),
             });
         }
         if text.len() > MAX_TEMPLATE_BYTES {
@@ -60,6 +62,7 @@ impl Template {
                 form: Form::Parts(Arc::from(parts)),
                 references: Arc::from(references),
                 raw: none(),
+                inspected: none(),
             });
         }
         Self::parse_tree(text)
@@ -70,11 +73,13 @@ impl Template {
             tree,
             references,
             raw,
+            inspected,
         } = syntax::parse(text)?;
         Ok(Self {
             form: Form::Tree(Arc::new(tree)),
             references: Arc::from(references),
             raw: Arc::from(raw),
+            inspected: Arc::from(inspected),
         })
     }
 
@@ -101,6 +106,12 @@ impl Template {
     /// Where `{{{ raw }}}` expressions stand, which are not escaped.
     pub fn raw_places(&self) -> &[Range<usize>] {
         &self.raw
+    }
+
+    /// Where references stand whose value a helper looks at (`eq`, `len`, ...): a secret has none there,
+    /// only its marker.
+    pub fn inspected_places(&self) -> &[Range<usize>] {
+        &self.inspected
     }
 
     /// Renders it. A text that is exactly one reference keeps the value's type where nothing is escaped.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::types::PlanParam;
 use crate::base::{Diagnostic, Diagnostics, Value, did_you_mean};
 use crate::check::{codes, unknown_connection, unknown_service};
-use crate::language::{check_param_value, marker, parse_param};
+use crate::language::{check_param_value, is_near_marker, marker, parse_param};
 use crate::model::{Environment, Param, Runbook, SecretSource, Ty};
 
 /// A value given for a parameter.
@@ -147,6 +147,14 @@ fn value_of(
         }
     };
     value
+        .and_then(|value| {
+            if is_near_marker(&value.to_string()) {
+                return Err(
+                    "it holds the invisible character U+2063, which marks secrets".to_owned(),
+                );
+            }
+            Ok(value)
+        })
         .map_err(|why| {
             diags.push(
                 Diagnostic::error(

@@ -1,6 +1,9 @@
 //! Redaction of a stream that comes in pieces.
 
+use zeroize::Zeroizing;
+
 use super::redactor::Redactor;
+use super::wrapped::run_at_end;
 
 /// How much more than twice the longest form is kept before what is surely redacted is let go.
 const SLACK: usize = 64 * 1024;
@@ -9,17 +12,24 @@ const SLACK: usize = 64 * 1024;
 /// lines are passed on at once.
 #[derive(Debug, Default)]
 pub struct RedactedStream {
-    held: Vec<u8>,
+    held: Zeroizing<Vec<u8>>,
     /// So many bytes at the front of `held` belong to a secret whose name is written already.
     covered: usize,
+    /// What was written last, when nothing else followed it yet.
+    label: Option<String>,
+    /// So many encoded letters stand directly before `held`.
+    run: usize,
 }
 
 impl RedactedStream {
     /// Takes the next bytes; gives what may be passed on.
     pub fn push(&mut self, redactor: &Redactor, bytes: &[u8]) -> Vec<u8> {
+        if redactor.is_empty() && self.held.is_empty() {
+            return bytes.to_vec();
+        }
         self.held.extend_from_slice(bytes);
-        let mut keep = redactor.beginning(&self.held);
-        let places = redactor.places(&self.held);
+        let mut keep = redactor.beginning(&self.held, self.run);
+        let places = redactor.places(&self.held, self.run);
         // A secret that reaches into what is held back may grow.
         for (range, _) in places.iter().rev() {
             if range.end > keep {
@@ -37,29 +47,32 @@ impl RedactedStream {
 
     /// Ends the stream; gives what was held back.
     pub fn finish(&mut self, redactor: &Redactor) -> Vec<u8> {
-        let places = redactor.places(&self.held);
+        let places = redactor.places(&self.held, self.run);
         self.pass(&places, self.held.len())
     }
 
     /// Gives everything before `end`, redacted, and keeps the rest.
     fn pass(&mut self, places: &[(std::ops::Range<usize>, &str)], end: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(end);
-        let mut at = self.covered.min(end);
         let mut covered = self.covered;
         for (range, label) in places {
             if range.start >= end {
                 break;
             }
-            if range.start >= covered {
-                out.extend_from_slice(&self.held[at..range.start]);
+            let goes_on = range.start < covered
+                || (range.start == covered && self.label.as_deref() == Some(*label));
+            if !goes_on {
+                out.extend_from_slice(&self.held[covered..range.start]);
                 out.extend_from_slice(label.as_bytes());
+                self.label = Some((*label).to_owned());
             }
             covered = covered.max(range.end);
-            at = at.max(range.end);
         }
-        if at < end {
-            out.extend_from_slice(&self.held[at..end]);
+        if covered < end {
+            out.extend_from_slice(&self.held[covered..end]);
+            self.label = None;
         }
+        self.run = run_at_end(&self.held[..end], self.run);
         self.held.drain(..end);
         self.covered = covered.saturating_sub(end);
         out

@@ -59,6 +59,23 @@ impl StepHandler for Scripted {
                     Err(StepError::new(FailureKind::Cancelled, "ended when asked"))
                 }
                 "deaf" => std::future::pending().await,
+                "tell" => {
+                    for byte in input["value"].as_str().unwrap_or_default().bytes() {
+                        ctx.log.write(Stream::Out, &[byte]);
+                    }
+                    let config = ctx
+                        .environment
+                        .connections
+                        .get("db")
+                        .map(|c| c.config.clone());
+                    Ok(
+                        json!({ "value": input["value"], "config": config, "made": "\u{2063}[secret token]\u{2063}" }),
+                    )
+                }
+                "complain" => Err(StepError::new(
+                    FailureKind::Error,
+                    format!("refused {}", input["value"]),
+                )),
                 "print" => {
                     ctx.log.write(Stream::Out, b"printed\n");
                     Ok(json!({ "value": 1 }))
