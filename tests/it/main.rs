@@ -16,6 +16,7 @@ mod documents;
 mod end_to_end;
 mod lsp;
 mod schemas;
+mod secrets;
 mod support;
 mod surface;
 
