@@ -74,6 +74,9 @@ pub(super) fn of(value: &str) -> Vec<Pattern> {
         add(quoted.into());
     }
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let all_encoded: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    add(all_encoded.to_uppercase().into());
+    add(all_encoded.into());
     add(hex.to_uppercase().into());
     add(hex.into());
     patterns

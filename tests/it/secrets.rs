@@ -236,9 +236,10 @@ fn forms() -> Vec<String> {
     for value in [VARIABLE, COMMAND, VAULT, key.as_str()] {
         let json = serde_json::Value::from(value).to_string();
         let encoded = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
-        let mut hex = String::new();
+        let (mut hex, mut all_encoded) = (String::new(), String::new());
         for byte in value.bytes() {
             write!(hex, "{byte:02x}").expect("a text");
+            write!(all_encoded, "%{byte:02x}").expect("a text");
         }
         forms.extend([
             value.to_owned(),
@@ -246,6 +247,7 @@ fn forms() -> Vec<String> {
             encoded.to_lowercase(),
             encoded,
             hex,
+            all_encoded,
         ]);
         for engine in [&STANDARD, &URL_SAFE] {
             for before in ["", "u:", "us:"] {
