@@ -20,4 +20,5 @@ pub mod report;
 pub mod run;
 pub mod secrets;
 pub mod settings;
+pub mod simulate;
 pub mod store;

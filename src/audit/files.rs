@@ -62,7 +62,8 @@ pub(super) fn approvals(new: &[RunEvent]) -> Result<Vec<(String, Vec<u8>)>, Audi
         if let EventKind::VoteCast { step, .. } = &event.event {
             let mut json = serde_json::to_vec_pretty(event)?;
             json.push(b'\n');
-            files.push((format!("approvals/{step}-{}.json", event.seq), json));
+            let name = step.file_stem();
+            files.push((format!("approvals/{name}-{}.json", event.seq), json));
         }
     }
     Ok(files)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::writer::is_urgent;
 use crate::base::format_duration;
-use crate::event::{Actor, EventKind, Outcome, RollbackCause, RunEvent, Vote};
+use crate::event::{Actor, EventKind, Outcome, RollbackCause, RunEvent, SkipReason, Vote};
 use crate::store::RunRecord;
 
 /// The convention of `git log --oneline` and of mails.
@@ -97,11 +97,21 @@ fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
         EventKind::StepRetryScheduled { step, attempt, .. } => {
             format!("\"{step}\" will be tried again (attempt {attempt})")
         }
-        EventKind::StepExpanded { step, instances } => {
-            format!("\"{step}\" has {} instances", instances.len())
-        }
+        EventKind::StepExpanded { step, instances } => match instances.as_slice() {
+            [_] => format!("\"{step}\" has 1 instance"),
+            all => format!("\"{step}\" has {} instances", all.len()),
+        },
         EventKind::StepTimedOut { step } => format!("the time of \"{step}\" is up"),
-        EventKind::StepSkipped { step, .. } => format!("\"{step}\" skipped"),
+        EventKind::StepSkipped { step, reason } => match reason {
+            SkipReason::Condition { condition } => {
+                format!("\"{step}\" skipped, when: {condition}")
+            }
+            SkipReason::AlreadyDone { condition, .. } => {
+                format!("\"{step}\" skipped, already so: {condition}")
+            }
+            // What it is a part of, or the run, tells its own end.
+            SkipReason::PartEnded | SkipReason::RunEnded => return None,
+        },
         EventKind::StepInterrupted { step, .. } => {
             format!("\"{step}\" was interrupted; its fate is unknown")
         }
@@ -147,13 +157,17 @@ fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
         EventKind::RunFinished {
             outcome,
             duration_ms,
+            recovery_ms,
             ..
         } => {
             let link = match outcome {
                 Outcome::Succeeded | Outcome::CompletedWithExceptions => "in",
                 _ => "after",
             };
-            format!("{outcome} {link} {}", took(*duration_ms))
+            let recovery = recovery_ms.map_or(String::new(), |millis| {
+                format!(", recovered in {}", took(millis))
+            });
+            format!("{outcome} {link} {}{recovery}", took(*duration_ms))
         }
     })
 }

@@ -178,6 +178,14 @@ impl Diagnostic {
         }
     }
 
+    /// A note without a place yet.
+    pub fn note(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Note,
+            ..Self::error(code, message)
+        }
+    }
+
     /// Adds a place.
     #[must_use]
     pub fn at(mut self, source: &Arc<SourceFile>, span: Span, text: impl Into<String>) -> Self {

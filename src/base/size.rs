@@ -121,7 +121,12 @@ impl JsonSchema for ByteSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "format": "size", "minimum": 0 })
+        json_schema!({
+            "type": ["integer", "string"],
+            "format": "size",
+            "minimum": 0,
+            "pattern": r"^\s*[0-9]+(\.[0-9]{1,9})?\s*(B|[kKMGT]B|[KMGT]iB)?\s*$"
+        })
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     /// From milliseconds since the Unix epoch.
-    pub fn from_unix_millis(millis: i64) -> Self {
+    pub const fn from_unix_millis(millis: i64) -> Self {
         Self(millis)
     }
 

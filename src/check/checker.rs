@@ -8,8 +8,8 @@ use super::reference::{Place, StepReference, User};
 use super::runbooks::Runbooks;
 use super::sub_runbook::{Callees, Interface};
 use super::texts::Texts;
-use super::{action, approval, graph, param, polling};
-use crate::base::{Dag, Diagnostics, Severity, SourceFile, Span};
+use super::{action, approval, graph, param, polling, rules};
+use crate::base::{Dag, Diagnostics, SourceFile, Span};
 use crate::model::{
     Action, ActionCatalog, ActionManifest, Environment, Rollback, Runbook, Step, Ty, Unless,
 };
@@ -108,6 +108,7 @@ pub(super) fn check_one(
         used_secrets: BTreeSet::new(),
         step_references: Vec::new(),
         written_as_text: HashSet::new(),
+        constants: HashMap::new(),
         item: None,
         permits_used: BTreeSet::new(),
         item_checks: 0,
@@ -131,6 +132,7 @@ pub(super) fn check_one(
         graph::check_order(&runbook, part, &dag, &checker.step_references, diags);
         if part == Part::Steps {
             graph::check_gates(&runbook, &dag, diags);
+            rules::check(&mut checker, &dag, diags);
         }
         Some(dag)
     });
@@ -140,13 +142,7 @@ pub(super) fn check_one(
         used_secrets,
         ..
     } = checker;
-    let broken = diags.iter().any(|finding| {
-        finding.severity == Severity::Error
-            && finding
-                .labels
-                .iter()
-                .any(|label| Arc::ptr_eq(&label.source, &runbook.source))
-    });
+    let broken = rules::broken(&runbook, diags);
     let called = callees.checked();
     let (false, Some(called)) = (broken, called) else {
         return (interface, None);
@@ -209,6 +205,8 @@ pub(super) struct Checker<'a> {
     pub(super) used_secrets: BTreeSet<String>,
     pub(super) step_references: Vec<StepReference>,
     pub(super) written_as_text: HashSet<Span>,
+    /// What the conditions give that give the same in every run, by their places.
+    pub(super) constants: HashMap<Span, bool>,
     /// The loop of the step at hand, if it is one.
     pub(super) item: Option<LoopScope<'a>>,
     /// The names in `secrets:` of the step at hand that it needs.

@@ -32,6 +32,14 @@ codes! {
     RAW_IN_SHELL = "RB0212", "a value goes into a shell script without quoting";
     QUOTED_IN_SHELL = "RB0213", "a template stands inside shell quotes";
     UNLIKE_VALUES = "RB0214", "a comparison of unlike values";
+    CONSTANT_CONDITION = "RB0215", "a condition that is always true or never";
+    UNREACHABLE = "RB0216", "a step that can never run";
+    UNKNOWN_FUNCTION = "RB0220", "a function or helper that does not exist";
+    WRONG_ARGUMENTS = "RB0221", "a function or helper with the wrong values";
+    BAD_PATTERN = "RB0222", "a regular expression that cannot be read";
+    BAD_LITERAL = "RB0223", "a duration, time or size that cannot be read";
+    BAD_OPERANDS = "RB0224", "values that cannot be reckoned with each other";
+    NO_ITEMS = "RB0225", "a loop over something without items";
     UNKNOWN_NEED = "RB0301", "a step needs an unknown step";
     NEEDS_ITSELF = "RB0302", "a step needs itself";
     CYCLE = "RB0303", "steps need each other in a circle";
@@ -47,6 +55,14 @@ codes! {
     NO_VARIABLES = "RB0316", "environment on a step that starts no program";
     VARIABLE_TWICE = "RB0317", "a variable is given twice";
     UNKNOWN_SECRET = "RB0318", "there is no such secret";
+    MAY_BE_SKIPPED = "RB0330", "an output of a step that may be skipped";
+    MAY_HAVE_FAILED = "RB0331", "an output of a step whose failure is tolerated";
+    NO_UNDO = "RB0332", "a change that a rollback would not undo";
+    NO_GATE = "RB0333", "nobody is asked before the point of no return";
+    REDUNDANT_NEED = "RB0334", "a need that follows from another";
+    GATE_WITHOUT_END = "RB0335", "an approval that waits for ever";
+    MAY_NOT_HAVE_RUN = "RB0336", "an output used under `finally` that may be missing";
+    NO_EFFECT_IN_FINALLY = "RB0337", "a key that has no effect under `finally`";
     UNUSED_PARAM = "RB0401", "a parameter is never used";
     UNKNOWN_SERVICE = "RB0402", "the environment has no such service";
     UNKNOWN_CONNECTION = "RB0403", "the environment has no such connection";
@@ -56,6 +72,11 @@ codes! {
     UNKNOWN_PROVIDER = "RB0407", "a service has an unknown provider";
     BAD_SERVICE = "RB0408", "a service's keys are not what its provider wants";
     UNKNOWN_PERSON = "RB0409", "a policy names an unknown person or role";
+    STALE_REVIEW = "RB0410", "the last review was too long ago";
+    NEVER_REVIEWED = "RB0411", "nothing says when the runbook was reviewed";
+    REVIEWED_LATER = "RB0412", "a review in the future";
+    SHADOWED_NAME = "RB0413", "one name for two things";
+    NO_OBJECTIVE = "RB0414", "an outage without a time to recover";
     UNKNOWN_ACTION = "RB0501", "an unknown action";
     UNKNOWN_INPUT = "RB0502", "an action has no such input";
     MISSING_INPUT = "RB0503", "an action lacks an input";
@@ -63,10 +84,20 @@ codes! {
     VALUE_NOT_ALLOWED = "RB0505", "an input has a value that is not allowed";
     UNTIL_NEEDS_TIMEOUT = "RB0506", "polling without an end";
     NOT_FOR_APPROVALS = "RB0507", "a key that an approval cannot have";
+    LONGER_THAN_RUN = "RB0508", "a step that may take longer than the whole run";
+    RETRY_ONCE = "RB0509", "a retry of what must happen at most once";
+    POLL_ONCE = "RB0510", "polling with an action that must happen at most once";
+    POLLED_ONCE = "RB0511", "polling that looks only once";
     SECRET_PUBLISHED = "RB0601", "a secret would be published";
     SECRET_LOOKED_AT = "RB0602", "a secret is looked at where it has no value yet";
     IDLE_PERMIT = "RB0603", "a permission for a secret that is not needed";
     MIXED_SECRET = "RB0604", "a secret is only a part of a text of the environment";
+    TEST_UNKNOWN_NAME = "RB0701", "a test names an unknown runbook or environment";
+    TEST_UNKNOWN_STEP = "RB0702", "a test names an unknown step";
+    TEST_BAD_OUTPUT = "RB0703", "a scripted output that its action never gives";
+    TEST_CANNOT_HAPPEN = "RB0704", "a test expects what can never happen";
+    TEST_BAD_PARAMS = "RB0705", "a case whose parameters give no plan";
+    EXPECTATION_FAILED = "RB0706", "an expectation of a case does not hold";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.

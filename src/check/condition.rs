@@ -4,8 +4,8 @@ use super::checker::Checker;
 use super::codes;
 use super::reference::User;
 use super::texts::TextAt;
-use crate::base::{Diagnostic, Diagnostics, Spanned};
-use crate::language::{Condition, Gives, Side};
+use crate::base::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::language::{ExprError, ExprErrorKind};
 use crate::model::Ty;
 
 impl Checker<'_> {
@@ -25,19 +25,14 @@ impl Checker<'_> {
         let condition = match self.texts.condition(&written.value) {
             Ok(condition) => condition,
             Err(error) => {
-                let mut finding = Diagnostic::error(
-                    codes::CONDITION_SYNTAX,
-                    error.message.as_str(),
-                )
-                .at(source, at.place(error.range.as_ref()), "here");
-                finding.help = error.help;
-                diags.push(finding);
+                diags.push(expr_finding(codes::CONDITION_SYNTAX, error, at));
                 return;
             }
         };
         let mut types = Vec::new();
+        let places = at.places();
         for reference in condition.references() {
-            let span = at.place(Some(&reference.range));
+            let span = places.of(&reference.range);
             let ty = self.resolve(reference, user, span, diags);
             if let Some(ty) = &ty
                 && self.is_secret(reference, ty)
@@ -47,19 +42,24 @@ impl Checker<'_> {
             }
             types.push(ty);
         }
-        self.check_types(&condition, &types, at, diags);
-        let gives = match condition.gives() {
-            Gives::Other(what) => what.to_owned(),
-            Gives::Reference(_) => match types.as_slice() {
-                [Some(ty)] if !matches!(ty, Ty::Bool | Ty::Any) => format!("a value of type {ty}"),
-                _ => return,
-            },
-            Gives::Bool | Gives::Unknown => return,
-        };
+        let typed = condition.types(&types);
+        let sound = typed.problems.is_empty();
+        for problem in typed.problems {
+            diags.push(expr_finding(codes::CONDITION_SYNTAX, problem, at));
+        }
+        if sound {
+            self.check_constant(&condition, &types, at, diags);
+        }
+        if matches!(typed.result, Ty::Bool | Ty::Any) || !sound {
+            return;
+        }
         diags.push(
             Diagnostic::error(
                 codes::NOT_A_CONDITION,
-                format!("this condition gives {gives}, but it must give true or false"),
+                format!(
+                    "this condition gives a value of type {}, but it must give true or false",
+                    typed.result
+                ),
             )
             .at(source, written.span, "not true or false")
             .help(format!(
@@ -68,101 +68,27 @@ impl Checker<'_> {
             )),
         );
     }
-
-    /// Values are compared with their like, and only true or false is used as such.
-    fn check_types(
-        &self,
-        condition: &Condition,
-        types: &[Option<Ty>],
-        at: TextAt<'_>,
-        diags: &mut Diagnostics,
-    ) {
-        let references = condition.references();
-        let ty = |side: Side| match side {
-            Side::Reference(position) => types.get(position)?.as_ref(),
-            Side::Of(ty) => Some(ty),
-            Side::Unknown => None,
-        };
-        for comparison in condition.comparisons() {
-            let (Some(left), Some(right)) = (ty(comparison.left), ty(comparison.right)) else {
-                continue;
-            };
-            let (Some(one), Some(other)) = (family(left), family(right)) else {
-                continue;
-            };
-            if one == other {
-                continue;
-            }
-            let place =
-                [comparison.left, comparison.right]
-                    .into_iter()
-                    .find_map(|side| match side {
-                        Side::Reference(position) => references.get(position),
-                        _ => None,
-                    });
-            diags.push(
-                Diagnostic::error(
-                    codes::UNLIKE_VALUES,
-                    format!("{one} is compared with {other}"),
-                )
-                .at(
-                    self.source(),
-                    at.place(place.map(|r| &r.range)),
-                    "compared here",
-                )
-                .help(unlike_help(left, right)),
-            );
-        }
-        for &position in condition.truths() {
-            let (Some(Some(ty)), Some(reference)) = (types.get(position), references.get(position))
-            else {
-                continue;
-            };
-            if !matches!(ty, Ty::Bool | Ty::Any) {
-                diags.push(
-                    Diagnostic::error(
-                        codes::NOT_A_CONDITION,
-                        format!("`{reference}` is of type {ty}, but it is used as true or false"),
-                    )
-                    .at(
-                        self.source(),
-                        at.place(Some(&reference.range)),
-                        "not true or false",
-                    )
-                    .help(format!(
-                        "compare it with something, e.g. `{reference} == ...`"
-                    )),
-                );
-            }
-        }
-    }
 }
 
-/// What values of a type can be compared with; `None` when that is not known.
-fn family(ty: &Ty) -> Option<&'static str> {
-    match ty {
-        Ty::Any => None,
-        Ty::Int | Ty::Float | Ty::Size => Some("a number"),
-        Ty::String | Ty::Enum(_) | Ty::Service | Ty::Connection | Ty::Secret => Some("text"),
-        Ty::Bool => Some("true or false"),
-        Ty::Duration => Some("a duration"),
-        Ty::Timestamp => Some("a timestamp"),
-        Ty::List(_) => Some("a list"),
-        Ty::Map(_) | Ty::Object(_) => Some("a map"),
-    }
-}
-
-fn unlike_help(left: &Ty, right: &Ty) -> &'static str {
-    let either = |wanted: fn(&Ty) -> bool| wanted(left) || wanted(right);
-    if either(|ty| matches!(ty, Ty::Duration)) {
-        "write a duration as duration(\"2s\")"
-    } else if either(|ty| matches!(ty, Ty::Timestamp)) {
-        "write a time as timestamp(\"2026-11-23T03:00:00Z\")"
-    } else if either(|ty| matches!(ty, Ty::Size)) {
-        "write a size as bytes(\"64MiB\")"
-    } else if either(|ty| matches!(ty, Ty::String)) {
-        "convert text with int(...) or double(...); a number has no quotes"
-    } else {
-        "compare values of one type"
-    }
+/// The finding for an expression that breaks a rule; `syntax` is the code when none has its own.
+pub(super) fn expr_finding(syntax: Code, error: ExprError, at: TextAt<'_>) -> Diagnostic {
+    let code = match error.kind {
+        ExprErrorKind::Other => syntax,
+        ExprErrorKind::UnknownFunction => codes::UNKNOWN_FUNCTION,
+        ExprErrorKind::Arguments => codes::WRONG_ARGUMENTS,
+        ExprErrorKind::Pattern => codes::BAD_PATTERN,
+        ExprErrorKind::Literal => codes::BAD_LITERAL,
+        ExprErrorKind::Operands => codes::BAD_OPERANDS,
+        ExprErrorKind::Unlike => codes::UNLIKE_VALUES,
+        ExprErrorKind::NotBool => codes::NOT_A_CONDITION,
+        ExprErrorKind::NoField => codes::UNKNOWN_OUTPUT,
+        ExprErrorKind::NotAList => codes::NO_ITEMS,
+    };
+    let mut finding = Diagnostic::error(code, error.message).at(
+        at.source,
+        at.place(error.range.as_ref()),
+        "here",
+    );
+    finding.help = error.help;
+    finding
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{CheckedRunbook, check};
+use super::{CheckedRunbook, Runbooks, check};
 use crate::base::{Diagnostic, Diagnostics, SourceFile, Value};
 use crate::language::{decode_environment, decode_runbook};
 use crate::model::{ActionCatalog, ActionManifest, Effect, Environment, ProviderManifest};
@@ -73,6 +73,12 @@ pub(crate) fn catalog() -> ActionCatalog {
                 json!({}),
             ),
             action(
+                "assert",
+                Effect::Read,
+                closed(&["that"], json!({"that": {}})),
+                json!({}),
+            ),
+            action(
                 "notify",
                 Effect::Once,
                 closed(
@@ -111,7 +117,7 @@ pub(crate) fn catalog() -> ActionCatalog {
 }
 
 pub(crate) fn environment() -> Environment {
-    let text = "environment: v1\nname: local\nvars: { region: eu, url: \"http://127.0.0.1:8000\", port: 8000 }\nservices:\n  api: { provider: process, command: [./api] }\n  worker: { provider: process, command: [./worker] }\n";
+    let text = "environment: v1\nname: local\nvars: { region: eu, url: \"http://127.0.0.1:8000\", port: 8000 }\nsecrets: { db: \"env:DB\", other: \"env:OTHER\" }\nservices:\n  api: { provider: process, command: [./api] }\n  worker: { provider: process, command: [./worker] }\n";
     let mut diags = Diagnostics::new();
     let source = SourceFile::new("environments/local.yaml", text);
     let environment = decode_environment(&source, &mut diags);
@@ -129,6 +135,22 @@ pub(crate) fn check_text(rest: &str) -> (Option<CheckedRunbook>, Vec<Diagnostic>
     let source = SourceFile::new("runbooks/sample.yaml", whole(rest));
     let checked = decode_runbook(&source, &mut diags)
         .and_then(|runbook| check(runbook, Some(&environment()), &catalog(), &mut diags));
+    (checked, diags.into_sorted())
+}
+
+/// Checks the first of some runbooks, each a name and what follows its head.
+pub(crate) fn check_texts(texts: &[(&str, &str)]) -> (Option<CheckedRunbook>, Vec<Diagnostic>) {
+    let mut diags = Diagnostics::new();
+    let mut runbooks = Runbooks::default();
+    for (name, rest) in texts {
+        let text = format!("runbook: v1\nname: {name}\n{rest}");
+        let source = SourceFile::new(format!("runbooks/{name}.yaml"), text);
+        let runbook = decode_runbook(&source, &mut diags);
+        runbooks.insert(name, runbook);
+    }
+    let checked = texts
+        .first()
+        .and_then(|(name, _)| runbooks.check(name, Some(&environment()), &catalog(), &mut diags));
     (checked, diags.into_sorted())
 }
 

@@ -200,13 +200,13 @@ pub(super) fn check_order(
 
 /// Which of some chosen nodes come before which node: one bit a chosen node, 64 in one sweep, so
 /// that memory stays linear.
-struct Before {
+pub(super) struct Before {
     column: BTreeMap<usize, usize>,
     sweeps: Vec<Vec<u64>>,
 }
 
 impl Before {
-    fn new(dag: &Dag, chosen: impl Iterator<Item = usize>) -> Self {
+    pub(super) fn new(dag: &Dag, chosen: impl Iterator<Item = usize>) -> Self {
         let mut column = BTreeMap::new();
         for node in chosen {
             let next = column.len();
@@ -235,7 +235,7 @@ impl Before {
     }
 
     /// Whether `first`, one of the chosen, comes before `then`.
-    fn is_before(&self, first: usize, then: usize) -> bool {
+    pub(super) fn is_before(&self, first: usize, then: usize) -> bool {
         self.column
             .get(&first)
             .is_some_and(|bit| self.sweeps[bit / 64][then] >> (bit % 64) & 1 == 1)

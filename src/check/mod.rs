@@ -2,27 +2,42 @@
 //!
 //! One file per rule or family of rules; all findings are collected, none stops another.
 
+mod absent;
 mod action;
 mod approval;
 mod checker;
 pub mod codes;
 mod condition;
+mod constant;
 mod environment;
+mod finally;
 mod for_each;
 mod graph;
 mod input;
+mod item;
+mod no_return;
+mod objective;
 mod param;
 mod policy;
 mod polling;
+mod redundant;
 mod reference;
+mod repeat;
+mod review;
+mod rules;
 mod runbooks;
 mod schema;
 mod secrets;
+mod shadow;
 mod shell;
 mod sub_runbook;
 mod template;
 mod texts;
+mod timing;
+mod undo;
 mod unless;
+mod unreachable;
+mod uses;
 mod variables;
 mod verify;
 
@@ -30,11 +45,16 @@ mod verify;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_loops;
+#[cfg(test)]
+mod tests_of_runbooks;
 
 pub use checker::{CheckedRunbook, check};
 pub use codes::{CODES, explain};
 pub use environment::check_environment;
 pub use policy::check_policy;
+pub use review::{REVIEW_DAYS, check_review};
 pub use runbooks::Runbooks;
 
 pub(crate) use environment::{secret_reference, unknown_connection, unknown_service};

@@ -174,27 +174,27 @@ impl<'a> Checker<'a> {
             )
             .help("write `secrets.NAME`"));
         };
-        if let Some(environment) = self.environment {
-            if !environment.secrets.contains_key(name) {
-                let known = environment.secrets.keys().map(String::as_str);
-                let finding = Diagnostic::error(
-                    codes::UNKNOWN_SECRET,
-                    format!(
-                        "the environment `{}` has no secret `{name}`",
-                        environment.name.value
-                    ),
-                );
-                return Err(match did_you_mean(name, known) {
-                    Some(near) => finding.help(format!("did you mean `secrets.{near}`?")),
-                    None if self.runbook.params.contains_key(name) => {
-                        finding.help(format!("did you mean `params.{name}`?"))
-                    }
-                    None => finding.help(format!(
-                        "add it under `secrets:` in {}",
-                        environment.source.path
-                    )),
-                });
-            }
+        if let Some(environment) = self.environment
+            && !environment.secrets.contains_key(name)
+        {
+            let known = environment.secrets.keys().map(String::as_str);
+            let finding = Diagnostic::error(
+                codes::UNKNOWN_SECRET,
+                format!(
+                    "the environment `{}` has no secret `{name}`",
+                    environment.name.value
+                ),
+            );
+            return Err(match did_you_mean(name, known) {
+                Some(near) => finding.help(format!("did you mean `secrets.{near}`?")),
+                None if self.runbook.params.contains_key(name) => {
+                    finding.help(format!("did you mean `params.{name}`?"))
+                }
+                None => finding.help(format!(
+                    "add it under `secrets:` in {}",
+                    environment.source.path
+                )),
+            });
         }
         self.used_secrets.insert(name.clone());
         inside(&Ty::Secret, &reference.path, 2)
@@ -203,6 +203,13 @@ impl<'a> Checker<'a> {
     /// `item` and `index`.
     fn of_loop(&self, reference: &Reference, user: User) -> Result<Ty, Diagnostic> {
         let root = reference.root();
+        if user.place == Place::List {
+            return Err(Diagnostic::error(
+                codes::NOT_HERE,
+                format!("`{root}` has no value in `for_each` itself"),
+            )
+            .help("it is an item of the list that stands here"));
+        }
         let Some(scope) = self.item.as_ref().filter(|_| user.step.is_some()) else {
             return Err(Diagnostic::error(
                 codes::NOT_HERE,
@@ -213,13 +220,6 @@ impl<'a> Checker<'a> {
                 None => "a loop's outputs are a list: `steps.ID.outputs`",
             }));
         };
-        if user.place == Place::List {
-            return Err(Diagnostic::error(
-                codes::NOT_HERE,
-                format!("`{root}` has no value in `for_each` itself"),
-            )
-            .help("it is an item of the list that stands here"));
-        }
         match root {
             "item" => inside(&scope.item, &reference.path, 1),
             _ => inside(&Ty::Int, &reference.path, 1),

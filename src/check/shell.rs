@@ -1,9 +1,11 @@
 //! Rules for templates in shell scripts: values are quoted for you, exactly once.
 
+use std::ops::Range;
+
 use super::codes;
 use super::texts::TextAt;
 use crate::base::{Diagnostic, Diagnostics};
-use crate::language::Template;
+use crate::language::{Reference, Template};
 
 pub(super) fn check(template: &Template, at: TextAt<'_>, diags: &mut Diagnostics) {
     for range in template.raw_places() {
@@ -16,34 +18,61 @@ pub(super) fn check(template: &Template, at: TextAt<'_>, diags: &mut Diagnostics
             .help("write {{ ... }} with two braces, which quotes the value as one word"),
         );
     }
-    for reference in template.references() {
-        if template
-            .raw_places()
-            .iter()
-            .any(|raw| raw.contains(&reference.range.start))
-        {
+    for tag in expressions(at.text) {
+        let Some(inside) = quoting_at(at.text, tag.start) else {
             continue;
-        }
-        if let Some(inside) = quoting_at(at.text, reference.range.start) {
-            diags.push(
-                Diagnostic::error(
-                    codes::QUOTED_IN_SHELL,
-                    format!(
-                        "`{reference}` stands inside {inside}, where it would not be quoted safely"
-                    ),
-                )
-                .at(
-                    at.source,
-                    at.place(Some(&reference.range)),
-                    format!("inside {inside}"),
-                )
-                .help(
-                    "values are quoted for you: take the expression out of the quotes, \
-                     e.g. \"before \"{{ ... }}\" after\"",
-                ),
-            );
+        };
+        let inside_tag = |r: &&Reference| tag.contains(&r.range.start);
+        let reference = template.references().iter().find(inside_tag);
+        // A name that the template itself binds (`this`, `as |name|`) is no reference.
+        let (range, name) = match reference {
+            Some(reference) => (reference.range.clone(), reference.to_string()),
+            None => (tag.clone(), at.text[tag.clone()].to_owned()),
+        };
+        diags.push(
+            Diagnostic::error(
+                codes::QUOTED_IN_SHELL,
+                format!("`{name}` stands inside {inside}, where it would not be quoted safely"),
+            )
+            .at(
+                at.source,
+                at.place(Some(&range)),
+                format!("inside {inside}"),
+            )
+            .help(
+                "values are quoted for you: take the expression out of the quotes, \
+                 e.g. \"before \"{{ ... }}\" after\"",
+            ),
+        );
+    }
+}
+
+/// What stands between the braces of every expression that writes a quoted value: no blocks, no
+/// comments, no `{{{ raw }}}`.
+fn expressions(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(open) = text[at..].find("{{").map(|i| at + i) {
+        let rest = &text[open..];
+        let (raw, close) = match rest.as_bytes().get(2) {
+            Some(b'{') => (true, "}}}"),
+            Some(b'!') if rest.starts_with("{{!--") => (true, "--}}"),
+            _ => (false, "}}"),
+        };
+        let Some(end) = rest.find(close).map(|i| open + i) else {
+            break;
+        };
+        at = end + close.len();
+        let inner = text[open + 2..end].trim_matches(['~', ' ', '\t', '\n', '\r']);
+        let writes = !raw
+            && !inner.starts_with(['#', '/', '^', '!', '&'])
+            && inner.split_whitespace().next() != Some("else");
+        if writes && !inner.is_empty() {
+            let start = open + text[open..end].find(inner).unwrap_or(2);
+            found.push(start..start + inner.len());
         }
     }
+    found
 }
 
 /// In which kind of shell quoting a place of a script stands, if in any (POSIX 2.2, 2.7.4).
@@ -170,6 +199,13 @@ mod tests {
             let place = script.find('@').expect("marked");
             assert_eq!(quoting_at(script, place), expected, "{script}");
         }
+    }
+
+    #[test]
+    fn finds_what_writes_a_value() {
+        let text = "{{ a.b }} {{{ raw }}} {{#if x}}{{~ this ~}}{{else if y}}{{/if}} {{!-- c }} --}} {{sh l}}";
+        let found: Vec<&str> = expressions(text).into_iter().map(|r| &text[r]).collect();
+        assert_eq!(found, ["a.b", "this", "sh l"]);
     }
 
     proptest! {

@@ -2,7 +2,9 @@
 
 use super::checker::Checker;
 use super::codes;
+use super::condition::expr_finding;
 use super::input::{InputCheck, Subject, TextIs, TextSite};
+use super::item;
 use super::reference::User;
 use super::shell;
 use crate::base::{Diagnostic, Diagnostics, Value};
@@ -124,17 +126,15 @@ impl<'a> Checker<'a> {
             Ok(template) if template.is_literal() => return Read::Literal,
             Ok(template) => template,
             Err(error) => {
-                let mut finding = Diagnostic::error(codes::TEMPLATE_SYNTAX, error.message.as_str())
-                    .at(source, at.place(error.range.as_ref()), "here");
-                finding.help = error.help;
-                diags.push(finding);
+                diags.push(expr_finding(codes::TEMPLATE_SYNTAX, error, at));
                 return Read::Broken;
             }
         };
         let mut types = Vec::new();
         let mut secret = false;
+        let places = at.places();
         for reference in template.references() {
-            let span = at.place(Some(&reference.range));
+            let span = places.of(&reference.range);
             let ty = self.resolve(reference, user, span, diags);
             if let Some(ty) = &ty
                 && self.is_secret(reference, ty)
@@ -145,6 +145,7 @@ impl<'a> Checker<'a> {
             }
             types.push(ty);
         }
+        item::check(&template, &types, &places, at, diags);
         let given = match (template.whole(), types.as_mut_slice()) {
             (Some(_), [ty]) => ty.take(),
             (Some(_), _) => None,

@@ -6,7 +6,7 @@ use crate::base::{Diagnostics, SourceFile};
 use crate::language::{decode_environment, decode_policy};
 
 /// Each case has exactly one finding: its code, the text it points at, a part of its words.
-fn table(cases: &[(&str, &str, &str, &str)]) {
+pub(super) fn table(cases: &[(&str, &str, &str, &str)]) {
     for (text, code, place, words) in cases {
         let (_, findings) = check_text(text);
         let lines: Vec<String> = findings.iter().map(line).collect();
@@ -25,7 +25,7 @@ fn table(cases: &[(&str, &str, &str, &str)]) {
     }
 }
 
-fn clean(text: &str) {
+pub(super) fn clean(text: &str) {
     let (checked, findings) = check_text(text);
     let lines: Vec<String> = findings.iter().map(line).collect();
     assert!(lines.is_empty(), "{text}\n{}", lines.join("\n"));
@@ -65,7 +65,7 @@ steps:
       run: |
         set -eu
         ls {{ sh params.files }}
-        echo {{#each params.files as |f|}}{{ f }}{{/each}} {{ steps.restart.outputs.process }}
+        echo {{#each params.files as |f|}}{{ f }}{{/each}} {{ default steps.restart.outputs.process 0 }}
 finally:
   - { id: tell, uses: notify, with: { channel: ops, message: "{{ run.outcome }} {{ steps.healthy.attempts }}" } }
 outputs:
@@ -231,7 +231,7 @@ fn types_of_references() {
 fn references() {
     let in_message = |text: &str| {
         format!(
-            "params: {{ service: {{ type: service, default: api }} }}\nsteps:\n  - {{ id: first, uses: service.restart, with: {{ service: \"{{{{ params.service }}}}\" }} }}\n  - {{ id: second, uses: notify, with: {{ message: \"{text}\" }} }}\n  - {{ id: third, uses: wait, with: {{ for: 1s }} }}\nfinally:\n  - {{ id: last, uses: wait, with: {{ for: 1s }} }}"
+            "on_failure: stop\nparams: {{ service: {{ type: service, default: api }} }}\nsteps:\n  - {{ id: first, uses: service.restart, with: {{ service: \"{{{{ params.service }}}}\" }} }}\n  - {{ id: second, uses: notify, with: {{ message: \"{text}\" }} }}\n  - {{ id: third, uses: wait, with: {{ for: 1s }} }}\nfinally:\n  - {{ id: last, uses: wait, with: {{ for: 1s }} }}"
         )
     };
     for (text, code, place, words) in [
@@ -334,10 +334,10 @@ fn references() {
         ("x {{ run.idd }}", "RB0207", "run.idd", "did you mean `id`?"),
         ("x {{ item }}", "RB0210", "item", "for_each"),
         (
-            "x {{ upper params.service }}",
-            "RB0201",
-            "upper",
-            "no helper `upper`",
+            "x {{ uper params.service }}",
+            "RB0220",
+            "uper",
+            "no helper `uper`",
         ),
         (
             "docker {{.Names}}",
@@ -357,7 +357,7 @@ fn references() {
 fn declared_outputs_of_a_script() {
     let uses = |outputs: &str, name: &str| {
         format!(
-            "steps:\n  - {{ id: a, uses: shell, with: {{ run: date{outputs} }} }}\n  - {{ id: b, uses: notify, with: {{ message: \"{{{{ steps.a.outputs.values.{name} }}}}\" }} }}"
+            "on_failure: stop\nsteps:\n  - {{ id: a, uses: shell, with: {{ run: date{outputs} }} }}\n  - {{ id: b, uses: notify, with: {{ message: \"{{{{ steps.a.outputs.values.{name} }}}}\" }} }}"
         )
     };
     table(&[
@@ -408,6 +408,53 @@ fn places_in_block_texts() {
 }
 
 #[test]
+fn parts_of_items() {
+    let message = |text: &str| {
+        format!(
+            "params: {{ list: {{ type: list, items: string, default: [a] }}, name: {{ type: string, default: a }} }}\nsteps:\n  - {{ id: first, uses: service.health, with: {{ service: api }} }}\n  - id: second\n    uses: notify\n    with: {{ message: {text:?} }}\n  - {{ id: third, uses: wait, with: {{ for: 1s }}, when: \"params.list == [params.name]\" }}\n"
+        )
+    };
+    for (text, code, place, words) in [
+        (
+            "{{#each params.name}}x{{/each}}",
+            "RB0225",
+            "params.name",
+            "lines",
+        ),
+        (
+            "{{#each params.list}}{{ this.size }}{{/each}}",
+            "RB0207",
+            "this.size",
+            "write `this`",
+        ),
+        (
+            "{{#each params.list as |l|}}{{ l.a }}{{/each}}",
+            "RB0207",
+            "l.a",
+            "type string",
+        ),
+        (
+            "{{#with steps.first.outputs}}{{ this.helthy }}{{/with}}",
+            "RB0207",
+            "this.helthy",
+            "did you mean `healthy`?",
+        ),
+        (
+            "{{ join params.list sep=1 }}",
+            "RB0221",
+            "join",
+            "join LIST",
+        ),
+        ("{{ json }}", "RB0203", "json", "begins with"),
+    ] {
+        table(&[(&message(text), code, place, words)]);
+    }
+    clean(&message(
+        "{{#each params.list}}{{ @index }}{{ this }}{{ ../params.name }}{{/each}}{{#with steps.first.outputs}}{{ healthy }}{{/with}}{{ default steps.first.outputs.latency \"none\" }}",
+    ));
+}
+
+#[test]
 fn conditions() {
     let when = |text: &str| {
         format!(
@@ -422,7 +469,7 @@ fn conditions() {
             "did you mean `healthy`?",
         ),
         ("params.force = true", "RB0202", "=", "not a condition"),
-        ("isReady(params.force)", "RB0202", "isReady", "no function"),
+        ("isReady(params.force)", "RB0220", "isReady", "no function"),
         ("params.n", "RB0211", "params.n", "a value of type int"),
         (
             "params.n && params.force",
@@ -454,7 +501,7 @@ fn conditions() {
             "params.force",
             "true or false is compared with a number",
         ),
-        ("size(params.s)", "RB0211", "size(params.s)", "a number"),
+        ("size(params.s)", "RB0211", "size(params.s)", "of type int"),
         ("params.force && frce", "RB0203", "frce", "begins with"),
         ("outputs.x == 1", "RB0210", "outputs.x", "name the step"),
         (
@@ -467,7 +514,7 @@ fn conditions() {
         table(&[(&when(text), code, place, words)]);
     }
     clean(&when(
-        "steps.first.outputs.latency < duration('2s') && ['a'].exists(x, x == params.s)",
+        "has(steps.first.outputs) && steps.first.outputs.latency < duration('2s') && ['a'].exists(x, x == params.s)",
     ));
     table(&[
         (
@@ -677,4 +724,24 @@ fn thousands_of_mistakes_end_soon() {
     assert!(findings.len() <= Diagnostics::MAX);
     // Suggestions for each of them would take minutes in a debug build.
     assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_rules_of_the_whole_graph_stay_cheap() {
+    let mut text = "on_failure: rollback\ntimeout: 1h\nsteps:\n  - { id: s0, uses: wait, with: { for: 1s } }\n  - { id: s1, uses: wait, with: { for: 1s } }\n".to_owned();
+    for i in 2..10_000 {
+        let (near, far) = (i - 1, i / 3);
+        text.push_str(&format!(
+            "  - {{ id: s{i}, uses: service.restart, needs: [s{near}, s{far}], with: {{ service: api }}, when: 'steps.s{near}.status == \"succeeded\"', timeout: 1m, rollback: {{ irreversible: true, reason: x }} }}\n"
+        ));
+    }
+    let mut diags = Diagnostics::new();
+    let source = SourceFile::new("runbooks/sample.yaml", super::fixture::whole(&text));
+    let runbook = crate::language::decode_runbook(&source, &mut diags).expect("decodes");
+    let started = std::time::Instant::now();
+    let checked = super::check(runbook, None, &catalog(), &mut diags);
+    assert!(checked.is_some());
+    // Some 10,000 needs that follow from others; anything quadratic would take minutes in a debug build.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert!(diags.iter().any(|finding| finding.code.0 == "RB0334"));
 }

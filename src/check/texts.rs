@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::{SourceFile, Span};
-use crate::language::{Condition, ExprError, Template};
+use crate::language::{Condition, ExprError, Template, TextPlaces};
 
 /// The parsed texts of a runbook, kept for the planner.
 #[derive(Debug, Default)]
@@ -53,31 +53,14 @@ pub(crate) struct TextAt<'a> {
     pub(crate) span: Span,
 }
 
-impl TextAt<'_> {
-    /// The place of a part of the text, as exactly as it can be known.
+impl<'a> TextAt<'a> {
+    /// The places of all parts of the text, for more than one of them.
+    pub(crate) fn places(&self) -> TextPlaces<'a> {
+        TextPlaces::new(self.source, self.text, self.content_offset, self.span)
+    }
+
+    /// The place of a part of the text; of the whole text when no part is named.
     pub(crate) fn place(&self, range: Option<&Range<usize>>) -> Span {
-        let Some(range) = range else {
-            return self.span;
-        };
-        if let Some(offset) = self.content_offset {
-            return Span::between(offset + range.start, offset + range.end);
-        }
-        let written = self
-            .source
-            .text
-            .get(self.span.start..self.span.end())
-            .unwrap_or_default();
-        let whole = written.find(self.text).map(|at| at + range.start);
-        let part = || {
-            let part = self.text.get(range.clone())?;
-            (!part.is_empty()).then(|| written.find(part)).flatten()
-        };
-        match whole.or_else(part) {
-            Some(at) => Span {
-                start: self.span.start + at,
-                len: range.len(),
-            },
-            None => self.span,
-        }
+        range.map_or(self.span, |range| self.places().of(range))
     }
 }

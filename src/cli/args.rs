@@ -112,9 +112,15 @@ pub enum Command {
 
     /// Check runbooks, environments and the policy without running anything
     #[command(
-        after_help = "Example:\n  runbook check\n  runbook check service-restart --env local"
+        after_help = "Example:\n  runbook check\n  runbook check service-restart --env local\n  runbook check --deny warnings --format sarif > findings.sarif"
     )]
     Check(CheckArgs),
+
+    /// Run the test files of runbooks in a simulator: nothing is performed
+    #[command(
+        after_help = "Example:\n  runbook test\n  runbook test service-restart --fault-sweep\n  runbook test --format junit > results.xml"
+    )]
+    Test(TestArgs),
 
     /// Show what would run, resolved, with its digest
     #[command(after_help = "Example:\n  runbook plan service-restart --param service=api")]
@@ -223,6 +229,75 @@ pub struct ShowArgs {
 pub struct CheckArgs {
     /// Runbooks to check [default: all, and the environments and the policy]
     pub runbooks: Vec<String>,
+
+    /// Fail (exit code 3) also when there are findings of this level or above
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub deny: Option<DenyLevel>,
+
+    /// How findings are written; `json` is the same as --output json
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub format: Option<CheckFormat>,
+}
+
+/// From which level on findings make `check` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DenyLevel {
+    /// Errors and warnings
+    Warnings,
+    /// Every finding
+    Notes,
+}
+
+/// How `check` writes its findings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// With source lines, for people
+    #[default]
+    Human,
+    /// One JSON value a line
+    Json,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
+}
+
+/// `runbook test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Tests to run: a name such as service-restart, or a file [default: all of runbooks/tests]
+    #[arg(value_name = "NAME|FILE")]
+    pub tests: Vec<String>,
+
+    /// Only the case with this name
+    #[arg(long, value_name = "NAME")]
+    pub case: Option<String>,
+
+    /// Let everything go wrong in turn, and prove that each run ends as it must
+    #[arg(long)]
+    pub fault_sweep: bool,
+
+    /// Do twice what may be repeated, and prove that it is as if it had been done once
+    #[arg(long)]
+    pub repeat_sweep: bool,
+
+    /// Form of the results: text, or junit (XML for CI systems)
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub format: TestFormat,
+}
+
+/// The form of test results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// JUnit XML.
+    Junit,
 }
 
 /// Values for a runbook's parameters.
@@ -435,6 +510,8 @@ pub enum SchemaKind {
     Environment,
     /// `runbooks/policy.yaml`
     Policy,
+    /// `runbooks/tests/NAME.test.yaml`
+    Test,
 }
 
 /// `runbook explain`

@@ -15,7 +15,6 @@ use crate::handlers::builtin_registry;
 use crate::language::{Limits, decode_environment, decode_runbook, parse_yaml, source_from_bytes};
 use crate::model::{ActionCatalog, Environment, Runbook};
 use crate::plan::{Given, Plan, build};
-use crate::report::diagnostics_text;
 use crate::settings::Repository;
 
 /// The repository with everything needed to understand its files.
@@ -147,11 +146,7 @@ impl Workspace {
         let failed = findings.iter().any(|d| d.severity == Severity::Error);
         match plan {
             Some(plan) if !failed => {
-                if !findings.is_empty() && !context.out.is_json() {
-                    context
-                        .out
-                        .note(diagnostics_text(&findings, context.style_of_errors()));
-                }
+                note_advice(context, name, &findings);
                 Ok(Planned { plan, source })
             }
             _ => Err(CliError::invalid(findings)),
@@ -220,6 +215,23 @@ impl Workspace {
                 Ok(None)
             }
         }
+    }
+}
+
+/// Advice is for authors: who runs a runbook is only told that there is some.
+fn note_advice(context: &Context, name: &str, findings: &[Diagnostic]) {
+    let warnings = findings
+        .iter()
+        .filter(|d| d.severity == Severity::Warning)
+        .count();
+    if warnings > 0 && !context.out.is_json() {
+        let what = match warnings {
+            1 => "1 warning".to_owned(),
+            n => format!("{n} warnings"),
+        };
+        context.out.note(format_args!(
+            "{what} about this runbook; see: runbook check {name}"
+        ));
     }
 }
 

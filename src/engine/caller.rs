@@ -144,7 +144,7 @@ fn no_handler(uses: &str) -> Failure {
 }
 
 /// The environment of a plan as handlers see it.
-fn environment_view(plan: &Plan) -> EnvironmentView {
+pub(crate) fn environment_view(plan: &Plan) -> EnvironmentView {
     EnvironmentView {
         name: plan.environment.name.clone(),
         services: plan

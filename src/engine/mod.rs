@@ -18,6 +18,7 @@ mod start;
 mod tests;
 mod worker;
 
+pub(crate) use caller::environment_view;
 pub use control::{Control, RunEnd, RunHandle};
 pub use dry_run::{DryRunStep, DryRunVerdict, dry_run};
 pub use error::EngineError;

@@ -95,7 +95,8 @@ with:
     }
 }
 
-fn same(a: &Value, b: &Value) -> bool {
+/// Whether `assert` takes two values as equal.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         _ => a == b,

@@ -14,4 +14,5 @@ mod shell;
 mod system;
 mod wait;
 
+pub(crate) use assert::same as asserted_equal;
 pub use registry::builtin_registry;

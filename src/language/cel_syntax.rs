@@ -1,11 +1,13 @@
 //! Reading CEL: limits, syntax errors in our words, and the walk that finds references and types.
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
-use super::condition::{Comparison, Side};
-use super::scope::{ExprError, Reference};
+use std::collections::HashMap;
+
+use super::cel_function::{FUNCTIONS, Function, Style, function};
+use super::cel_literal;
+use super::scope::{ExprError, ExprErrorKind, Reference};
 use crate::base::did_you_mean;
-use crate::model::Ty;
 
 /// Longest condition in bytes.
 pub const MAX_CONDITION_BYTES: usize = 4 * 1024;
@@ -13,40 +15,6 @@ pub const MAX_CONDITION_BYTES: usize = 4 * 1024;
 pub(super) const MAX_DEPTH: usize = 24;
 /// Most operators and dots: a long chain of them is a deep tree, and the library walks it recursively.
 const MAX_OPERATORS: usize = 200;
-
-/// The functions of conditions: CEL's own, and `bytes("64MiB")` for sizes.
-pub(super) const FUNCTIONS: [&str; 30] = [
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bool",
-    "type",
-    "dyn",
-    "duration",
-    "timestamp",
-    "bytes",
-    "has",
-    "all",
-    "exists",
-    "exists_one",
-    "map",
-    "filter",
-    "getFullYear",
-    "getMonth",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-    "getDayOfYear",
-];
 
 /// Our `duration` also reads days, and our `bytes` reads sizes; CEL's own functions of these names
 /// cannot be replaced, so calls are renamed to names that no one can write.
@@ -147,20 +115,21 @@ pub(super) fn lower_first(text: &str) -> String {
         .unwrap_or_default()
 }
 
-fn position(side: &Side) -> Option<usize> {
-    match side {
-        Side::Reference(position) => Some(*position),
-        _ => None,
-    }
+/// The name as people write it of a function that was renamed.
+pub(super) fn written_name(name: &str) -> &str {
+    RENAMED
+        .iter()
+        .find(|(_, ours)| *ours == name)
+        .map_or(name, |(theirs, _)| theirs)
 }
 
-/// A walk over a parsed condition: limits, references, what is compared.
+/// A walk over a parsed condition: limits, references, calls.
 pub(super) struct Walk<'a> {
     text: &'a str,
     source: &'a SourceInfo,
     pub(super) references: Vec<Reference>,
-    pub(super) comparisons: Vec<Comparison>,
-    pub(super) truths: Vec<usize>,
+    /// Which part of the tree is which reference.
+    pub(super) nodes: HashMap<u64, usize>,
     bound: Vec<String>,
 }
 
@@ -170,8 +139,7 @@ impl<'a> Walk<'a> {
             text,
             source,
             references: Vec::new(),
-            comparisons: Vec::new(),
-            truths: Vec::new(),
+            nodes: HashMap::new(),
             bound: Vec::new(),
         }
     }
@@ -192,17 +160,13 @@ impl<'a> Walk<'a> {
         match &mut tree.expr {
             Expr::Call(call) => {
                 let place = self.source.offset_for(tree.id);
-                self.function(&mut call.func_name, place)?;
+                self.function(call, place)?;
                 if let Some(target) = &mut call.target {
                     self.expression(target, depth)?;
                 }
-                let mut sides = Vec::with_capacity(call.args.len());
                 for argument in &mut call.args {
-                    let next = self.references.len();
                     self.expression(argument, depth)?;
-                    sides.push(self.side(argument, next));
                 }
-                self.note_types(&call.func_name, &sides);
             }
             Expr::Comprehension(loop_) => {
                 self.expression(&mut loop_.iter_range, depth)?;
@@ -229,69 +193,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What is known of a value; `next` is the position that its reference got, if it is one.
-    fn side(&self, tree: &IdedExpr, next: usize) -> Side {
-        match &tree.expr {
-            Expr::Literal(literal) => match literal {
-                LiteralValue::Boolean(_) => Side::Of(&Ty::Bool),
-                LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_) => {
-                    Side::Of(&Ty::Float)
-                }
-                LiteralValue::String(_) => Side::Of(&Ty::String),
-                LiteralValue::Bytes(_) | LiteralValue::Null => Side::Unknown,
-            },
-            Expr::Call(call) => match call.func_name.as_str() {
-                "@duration" => Side::Of(&Ty::Duration),
-                "timestamp" => Side::Of(&Ty::Timestamp),
-                "size" | "int" | "double" | "@bytes" => Side::Of(&Ty::Float),
-                "string" => Side::Of(&Ty::String),
-                operators::INDEX if self.references.len() == next + 1 => match self.path(tree) {
-                    Some(_) => Side::Reference(next),
-                    None => Side::Unknown,
-                },
-                _ => Side::Unknown,
-            },
-            Expr::Ident(_) => self.reference_side(next),
-            Expr::Select(select) if !select.test && self.path(tree).is_some() => {
-                self.reference_side(next)
-            }
-            _ => Side::Unknown,
-        }
-    }
-
-    fn reference_side(&self, next: usize) -> Side {
-        // A bound variable is no reference.
-        if self.references.len() == next + 1 {
-            Side::Reference(next)
-        } else {
-            Side::Unknown
-        }
-    }
-
-    fn note_types(&mut self, function: &str, sides: &[Side]) {
-        match (function, sides) {
-            (
-                operators::EQUALS
-                | operators::NOT_EQUALS
-                | operators::LESS
-                | operators::LESS_EQUALS
-                | operators::GREATER
-                | operators::GREATER_EQUALS,
-                [left, right],
-            ) => self.comparisons.push(Comparison {
-                left: *left,
-                right: *right,
-            }),
-            (operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT, sides) => {
-                self.truths.extend(sides.iter().filter_map(position));
-            }
-            (operators::CONDITIONAL, [condition, ..]) => {
-                self.truths.extend(position(condition));
-            }
-            _ => {}
-        }
-    }
-
     fn entries(
         &mut self,
         entries: &mut [cel::common::ast::IdedEntryExpr],
@@ -309,23 +210,40 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn function(&self, name: &mut String, place: Option<(u32, u32)>) -> Result<(), ExprError> {
-        if let Some((_, ours)) = RENAMED.iter().find(|(theirs, _)| theirs == name) {
-            (*ours).clone_into(name);
+    /// Whether a call is possible; a function of ours gets its other name.
+    fn function(&self, call: &mut CallExpr, place: Option<(u32, u32)>) -> Result<(), ExprError> {
+        let name = call.func_name.as_str();
+        if name.starts_with(['_', '!', '-', '@']) {
             return Ok(());
         }
-        if name.starts_with(['_', '!', '-', '@']) || FUNCTIONS.contains(&name.as_str()) {
-            return Ok(());
-        }
-        let mut error = ExprError::new(format!("there is no function `{name}`"));
-        error.help = did_you_mean(name, FUNCTIONS).map(|near| format!("did you mean `{near}`?"));
         // The library's place of a call is its bracket; the name stands before it.
-        error.range = place.and_then(|(start, _)| {
-            let start = usize::try_from(start).ok()?;
-            let upto = self.text.get(..start + 1)?;
-            upto.rfind(name.as_str()).map(|at| at..at + name.len())
+        let range = place.and_then(|(start, _)| {
+            let upto = self.text.get(..start as usize + 1)?;
+            upto.rfind(name).map(|at| at..at + name.len())
         });
-        Err(error)
+        let refused = |kind, message: String, help: Option<String>| {
+            let mut error = ExprError::new(message).kind(kind);
+            error.help = help;
+            error.range.clone_from(&range);
+            Err(error)
+        };
+        let Some(known) = function(name) else {
+            let near = did_you_mean(name, FUNCTIONS.iter().copied());
+            return refused(
+                ExprErrorKind::UnknownFunction,
+                format!("there is no function `{name}`"),
+                near.map(|near| format!("did you mean `{near}`?")),
+            );
+        };
+        if let Some(message) = misused(known, call) {
+            let help = format!("write {}", known.usage);
+            return refused(ExprErrorKind::Arguments, message, Some(help));
+        }
+        cel_literal::check(known.name, call, self.text, self.source)?;
+        if let Some((_, ours)) = RENAMED.iter().find(|(theirs, _)| *theirs == name) {
+            (*ours).clone_into(&mut call.func_name);
+        }
+        Ok(())
     }
 
     /// The dotted path that a tree spells, root first, and where its last part was written.
@@ -378,9 +296,49 @@ impl<'a> Walk<'a> {
             .source
             .offset_for(root.id)
             .map_or(0, |(start, _)| start as usize);
+        self.nodes.insert(tree.id, self.references.len());
         self.references.push(Reference {
             path,
             range: start..end.max(start),
         });
     }
+}
+
+/// Why a function cannot be called so.
+fn misused(function: &Function, call: &CallExpr) -> Option<String> {
+    let name = function.name;
+    match (function.style, &call.target) {
+        (Style::Macro, _) => {
+            return Some(format!("`{name}` is not written like this"));
+        }
+        (Style::Method, None) => {
+            return Some(format!(
+                "`{name}` is called on a value, with a dot before it"
+            ));
+        }
+        (Style::Call, Some(_)) => {
+            return Some(format!("`{name}` takes its value in the brackets"));
+        }
+        _ => {}
+    }
+    let given = call.args.len() + usize::from(call.target.is_some());
+    let (least, most) = function.counts();
+    if (least..=most).contains(&given) {
+        return None;
+    }
+    let dotted = usize::from(call.target.is_some());
+    let wanted = |count: usize| match count - dotted {
+        0 => "nothing".to_owned(),
+        1 => "one value".to_owned(),
+        count => format!("{count} values"),
+    };
+    let wanted = if least == most {
+        wanted(least)
+    } else {
+        format!("{} or {}", wanted(least), wanted(most))
+    };
+    Some(format!(
+        "`{name}` takes {wanted}, found {}",
+        given - dotted.min(given)
+    ))
 }

@@ -1,12 +1,14 @@
 //! CEL conditions (<https://cel.dev>).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
+use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::{Context, Env, ExecutionError, Value as CelValue};
 
 use super::cel_syntax::{MAX_DEPTH, RENAMED, Walk, lower_first, refuse_hostile, syntax_error};
+use super::cel_types::{Typed, Typing};
 use super::cel_value;
 use super::scope::{ExprError, Reference, Scope};
 use crate::base::{Map, Value};
@@ -18,10 +20,10 @@ static ENV: LazyLock<Arc<Env>> =
 /// A parsed condition. Cheap to clone.
 #[derive(Clone)]
 pub struct Condition {
-    tree: Arc<IdedExpr>,
-    references: Arc<[Reference]>,
-    comparisons: Arc<[Comparison]>,
-    truths: Arc<[usize]>,
+    pub(super) tree: Arc<IdedExpr>,
+    pub(super) references: Arc<[Reference]>,
+    pub(super) source: Arc<SourceInfo>,
+    pub(super) nodes: Arc<HashMap<u64, usize>>,
 }
 
 impl fmt::Debug for Condition {
@@ -30,39 +32,6 @@ impl fmt::Debug for Condition {
             .field("references", &self.references)
             .finish_non_exhaustive()
     }
-}
-
-/// What is known of a condition's result before it is evaluated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gives<'a> {
-    /// `true` or `false`.
-    Bool,
-    /// Something else, such as `a number`.
-    Other(&'static str),
-    /// The value of one reference.
-    Reference(&'a Reference),
-    /// Not known.
-    Unknown,
-}
-
-/// One side of a comparison, as far as it is known before the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The value of a reference, by its position in [`Condition::references`].
-    Reference(usize),
-    /// Something of this type.
-    Of(&'static Ty),
-    /// Not known.
-    Unknown,
-}
-
-/// Two values that are compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Comparison {
-    /// What stands left of the operator.
-    pub left: Side,
-    /// What stands right of it.
-    pub right: Side,
 }
 
 impl Condition {
@@ -81,9 +50,9 @@ impl Condition {
         walk.expression(&mut tree, 0)?;
         Ok(Self {
             references: Arc::from(walk.references),
-            comparisons: Arc::from(walk.comparisons),
-            truths: Arc::from(walk.truths),
+            nodes: Arc::new(walk.nodes),
             tree: Arc::new(tree),
+            source: Arc::new(source),
         })
     }
 
@@ -92,54 +61,21 @@ impl Condition {
         &self.references
     }
 
-    /// What it compares with `==`, `!=`, `<`, `<=`, `>` and `>=`.
-    pub fn comparisons(&self) -> &[Comparison] {
-        &self.comparisons
-    }
-
-    /// The references that it uses as true or false (beside `&&`, `||`, `!`, before `?`), by position.
-    pub fn truths(&self) -> &[usize] {
-        &self.truths
-    }
-
-    /// What is known of its result.
-    pub fn gives(&self) -> Gives<'_> {
-        match &self.tree.expr {
-            Expr::Call(call) => match call.func_name.as_str() {
-                operators::ADD
-                | operators::SUBSTRACT
-                | operators::MULTIPLY
-                | operators::DIVIDE
-                | operators::MODULO
-                | operators::NEGATE
-                | "size"
-                | "int"
-                | "double"
-                | "@bytes" => Gives::Other("a number or text"),
-                "string" => Gives::Other("text"),
-                "@duration" => Gives::Other("a duration"),
-                "timestamp" => Gives::Other("a timestamp"),
-                operators::INDEX => self.one_reference(),
-                operators::CONDITIONAL => Gives::Unknown,
-                name if name.starts_with(['_', '!', '@']) => Gives::Bool,
-                "contains" | "startsWith" | "endsWith" | "matches" | "bool" => Gives::Bool,
-                _ => Gives::Unknown,
-            },
-            Expr::Select(select) if select.test => Gives::Bool,
-            Expr::Select(_) | Expr::Ident(_) => self.one_reference(),
-            Expr::Literal(LiteralValue::Boolean(_)) => Gives::Bool,
-            Expr::Literal(LiteralValue::String(_)) => Gives::Other("text"),
-            Expr::Literal(_) => Gives::Other("a number"),
-            Expr::List(_) => Gives::Other("a list"),
-            Expr::Map(_) | Expr::Struct(_) => Gives::Other("a map"),
-            _ => Gives::Unknown,
-        }
-    }
-
-    fn one_reference(&self) -> Gives<'_> {
-        match self.references.as_ref() {
-            [one] => Gives::Reference(one),
-            _ => Gives::Unknown,
+    /// What is known of its types, when those of its references are; `types` in the order of
+    /// [`Condition::references`], `None` for one that is not known.
+    pub fn types(&self, types: &[Option<Ty>]) -> Typed {
+        let mut typing = Typing {
+            text: &self.source.source,
+            source: &self.source,
+            references: &self.references,
+            nodes: &self.nodes,
+            types,
+            bound: Vec::new(),
+            problems: Vec::new(),
+        };
+        Typed {
+            result: typing.of(&self.tree),
+            problems: typing.problems,
         }
     }
 
@@ -279,9 +215,11 @@ mod tests {
                 "gives a number, but it must give true or false",
             ),
             ("outputs.name > 5", "no matching overload"),
-            ("outputs.latency < duration(\"2 s\")", "no unit of time"),
-            ("outputs.size < bytes(\"2XB\")", "no unit of size"),
-            ("outputs.name.matches(\"(\")", ""),
+            (
+                "outputs.latency < duration(outputs.name)",
+                "no unit of time",
+            ),
+            ("outputs.name.matches(outputs.tags[0] + \"(\")", "unclosed"),
         ] {
             let error = holds(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
@@ -325,44 +263,186 @@ mod tests {
         assert_eq!(refs("{\"a\": params.x}[\"a\"] == [vars.y][0]").len(), 2);
     }
 
-    #[test]
-    fn knows_what_cannot_be_a_condition() {
-        let gives = |text: &str| format!("{:?}", Condition::parse(text).expect(text).gives());
-        assert_eq!(gives("outputs.a > 1"), "Bool");
-        assert_eq!(gives("!params.a || has(outputs.b)"), "Bool");
-        assert_eq!(gives("[1].exists(x, x > 0)"), "Unknown");
-        assert_eq!(gives("1 + 1"), "Other(\"a number or text\")");
-        assert_eq!(gives("\"true\""), "Other(\"text\")");
-        assert!(gives("outputs.a").starts_with("Reference"));
+    /// What is said of the types when every reference is of the type that its name says.
+    fn typed(text: &str) -> (String, Vec<String>) {
+        let condition = Condition::parse(text).expect(text);
+        let person = object(&[("name", Ty::String), ("age", Ty::Int)]);
+        let types: Vec<Option<Ty>> = condition
+            .references()
+            .iter()
+            .map(|r| match r.path.last().map_or("", String::as_str) {
+                "text" => Some(Ty::String),
+                "count" => Some(Ty::Int),
+                "ratio" => Some(Ty::Float),
+                "size" => Some(Ty::Size),
+                "took" => Some(Ty::Duration),
+                "at" => Some(Ty::Timestamp),
+                "yes" => Some(Ty::Bool),
+                "people" => Some(Ty::List(Box::new(person.clone()))),
+                "names" => Some(Ty::List(Box::new(Ty::String))),
+                _ => None,
+            })
+            .collect();
+        let typed = condition.types(&types);
+        let problems = typed
+            .problems
+            .iter()
+            .map(|p| {
+                let place = p.range.clone().map_or("?", |range| &text[range]);
+                format!("{:?} {place}: {}", p.kind, p.message)
+            })
+            .collect();
+        (typed.result.to_string(), problems)
     }
 
     #[test]
-    fn knows_what_is_compared() {
-        let condition = Condition::parse(
-            "!params.a && (outputs.b[0] < duration(\"1s\") || [1].exists(x, x == 2) || \"x\" != vars.c)",
-        )
-        .expect("parses");
-        let number = |path: &str| {
-            let position = |r: &Reference| r.to_string() == path;
-            condition
-                .references()
-                .iter()
-                .position(position)
-                .expect(path)
-        };
-        let comparison = |left, right| Comparison { left, right };
-        assert_eq!(
-            condition.comparisons(),
-            [
-                comparison(
-                    Side::Reference(number("outputs.b.0")),
-                    Side::Of(&Ty::Duration)
-                ),
-                comparison(Side::Unknown, Side::Of(&Ty::Float)),
-                comparison(Side::Of(&Ty::String), Side::Reference(number("vars.c"))),
-            ]
-        );
-        assert_eq!(condition.truths(), [number("params.a")]);
+    fn knows_the_type_of_its_result() {
+        for (text, ty) in [
+            ("outputs.count > 1", "bool"),
+            ("!params.yes || has(outputs.b)", "bool"),
+            ("[1].exists(x, x > 0)", "bool"),
+            ("p.names.filter(n, n != \"a\")", "list of any"),
+            ("p.names[0]", "any"),
+            ("1 + 1", "int"),
+            ("p.ratio * 2.0", "float"),
+            ("\"true\"", "string"),
+            ("p.text + \"x\"", "string"),
+            ("p.at - p.at", "duration"),
+            ("p.at + duration(\"1h\")", "timestamp"),
+            ("duration(\"1h\") - p.took", "duration"),
+            ("size(p.names)", "int"),
+            ("p.unknown + 1", "any"),
+            ("p.yes ? 1 : 2", "int"),
+            ("p.at.getHours(\"+01:00\")", "int"),
+            ("outputs.text", "string"),
+        ] {
+            assert_eq!(typed(text), (ty.to_owned(), Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_cannot_be_right_and_where() {
+        for (text, problem) in [
+            (
+                "p.text > 5",
+                "Unlike p.text: text is compared with a number",
+            ),
+            (
+                "5 == \"a\" && p.yes",
+                "Unlike 5 == \"a\": a number is compared with text",
+            ),
+            (
+                "p.took < \"2s\"",
+                "Unlike p.took: a duration is compared with text",
+            ),
+            (
+                "p.at - p.at > 5",
+                "Unlike p.at - p.at > 5: a duration is compared with a number",
+            ),
+            (
+                "p.count in p.names",
+                "Unlike p.count: a number is compared with text",
+            ),
+            (
+                "\"a\" in p.text",
+                "NotAList p.text: `in` wants a list or a map on its right, but this is string",
+            ),
+            (
+                "p.people.all(x, x.age == \"a\")",
+                "Unlike x.age == \"a\": a number is compared with text",
+            ),
+            (
+                "p.people.all(x, x.agee > 1)",
+                "NoField x.agee: there is no `agee` here; known are age, name",
+            ),
+            (
+                "p.count.all(x, x > 1)",
+                "NotAList p.count: only a list or a map has items, but this is int",
+            ),
+            (
+                "p.count && p.yes",
+                "NotBool p.count: `p.count` is of type int, but it is used as true or false",
+            ),
+            (
+                "!p.text",
+                "NotBool p.text: `p.text` is of type string, but it is used as true or false",
+            ),
+            (
+                "p.text + 1 == \"a\"",
+                "Operands p.text + 1: `+` cannot join text and a number",
+            ),
+            (
+                "p.at + p.at > p.at",
+                "Operands p.at + p.at: `+` cannot join a timestamp and a timestamp",
+            ),
+            (
+                "p.count * 1.5 > 2.0",
+                "Operands p.count * 1.5: a whole number is reckoned with one that has a fraction",
+            ),
+            (
+                "p.count.contains(\"a\")",
+                "Arguments p.count: `contains` wants text, but this is a number",
+            ),
+            (
+                "p.text.contains(5)",
+                "Arguments 5: `contains` wants text, but this is a number",
+            ),
+            (
+                "size(p.took) > 1",
+                "Arguments p.took: `size` wants text or a list or a map, but this is a duration",
+            ),
+            (
+                "duration(p.count) > p.took",
+                "Arguments p.count: `duration` wants text, but this is a number",
+            ),
+            (
+                "p.text.getHours() > 1",
+                "Arguments p.text: `getHours` wants a timestamp or a duration, but this is text",
+            ),
+        ] {
+            assert_eq!(typed(text).1, [problem], "{text}");
+        }
+    }
+
+    #[test]
+    fn every_example_of_a_function_is_a_condition() {
+        for function in crate::language::functions() {
+            let condition = Condition::parse(function.example).expect(function.example);
+            let typed = condition.types(&vec![None; condition.references().len()]);
+            assert!(typed.problems.is_empty(), "{typed:?}");
+            assert!(
+                matches!(typed.result, Ty::Bool | Ty::Any),
+                "{}",
+                function.example
+            );
+        }
+    }
+
+    #[test]
+    fn functions_give_what_they_promise() {
+        for text in [
+            "outputs.at - timestamp(\"2026-11-23T02:00:00Z\") == duration(\"1h\")",
+            "outputs.at - duration(\"1h\") < outputs.at",
+            "outputs.latency + duration(\"500ms\") == duration(\"2s\")",
+            "outputs.latency - duration(\"500ms\") == duration(\"1s\")",
+            "outputs.latency.getMilliseconds() == 1500",
+            "outputs.at.getHours() == 3 && outputs.at.getHours(\"+02:00\") == 5",
+            "outputs.at.getFullYear() == 2026 && outputs.at.getMonth() == 10",
+            "outputs.at.getDayOfMonth() == 22 && outputs.at.getDayOfWeek() == 1",
+            "matches(outputs.name, \"^api-[0-9]+$\") && outputs.name.matches(r\"\\d\")",
+            "outputs.name.contains(\"pi\") && outputs.name.endsWith(\"7\")",
+            "size(outputs.name) == 5 && outputs.tags.size() == 2 && size(outputs.parts[0]) == 2",
+            "outputs.tags.filter(t, t != \"a\") == [\"b\"]",
+            "outputs.tags.map(t, t + \"!\") == [\"a!\", \"b!\"]",
+            "outputs.tags.exists_one(t, t == \"a\")",
+            "string(outputs.count) == \"3\" && int(\"3\") == outputs.count",
+            "double(outputs.count) / 2.0 == 1.5 && uint(\"3\") == 3u",
+            "bool(\"true\") && type(1) == type(outputs.count) && dyn(outputs.count) == 3",
+            "\"at\" in outputs && !(\"away\" in outputs)",
+            "bytes(\"1KiB\") == 1024 && bytes(\"1kB\") == 1000",
+        ] {
+            assert_eq!(holds(text), Ok(true), "{text}");
+        }
     }
 
     #[test]
@@ -379,6 +459,46 @@ mod tests {
                 "startswith",
             ),
             ("", "empty", ""),
+            (
+                "outputs.a < duration(\"2 s\")",
+                "no unit of time",
+                "\"2 s\"",
+            ),
+            ("outputs.a < bytes(\"2XB\")", "no unit of size", "\"2XB\""),
+            (
+                "outputs.a < timestamp(\"yesterday\")",
+                "yesterday",
+                "\"yesterday\"",
+            ),
+            ("outputs.a.matches(\"ab(c\")", "unclosed group", "("),
+            (
+                "outputs.a.matches(r'é[z-a]')",
+                "character class range",
+                "z-a",
+            ),
+            (
+                "outputs.a.matches('a\\\\(b[')",
+                "unclosed character class",
+                "'a\\\\(b['",
+            ),
+            (
+                "outputs.a.matches(\"x\", \"y\")",
+                "takes one value, found 2",
+                "matches",
+            ),
+            (
+                "outputs.a.startsWith()",
+                "takes one value, found 0",
+                "startsWith",
+            ),
+            ("size()", "takes one value, found 0", "size"),
+            (
+                "startsWith(outputs.a, \"x\")",
+                "with a dot before it",
+                "startsWith",
+            ),
+            ("outputs.a.duration()", "in the brackets", "duration"),
+            ("outputs.a.has(b)", "is not written like this", "has"),
         ] {
             let error = Condition::parse(text).expect_err(text);
             assert!(error.message.contains(part), "{text}: {error}");

@@ -27,6 +27,10 @@ const DECODER_ONLY: &[(&str, &str)] = &[
         "a schema cannot compare two lists",
     ),
     (
+        "runbook/verify-same-id",
+        "a schema does not number the conditions",
+    ),
+    (
         "runbook/needs-twice",
         "kept simple for editors: only the decoder compares the items",
     ),

@@ -1,10 +1,10 @@
 //! What may stand where in a file, for editors: the table of keys, seen from outside.
 
-use super::cel_syntax::FUNCTIONS;
+use super::cel_function::FUNCTIONS;
 use super::decode::{
     ENVIRONMENT, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES, failure_names,
 };
-use super::render::HELPERS;
+use super::helper::HELPERS;
 
 /// The kinds of files of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,6 +119,7 @@ impl Place {
             Shape::Source => Form::Scalar("source of a secret"),
             Shape::Tolerance => Form::Scalar("number or share"),
             Shape::Either(first, _) => Self(first).form(),
+            Shape::StepPath => Form::Scalar("step"),
             Shape::Duration => Form::Scalar("duration"),
             Shape::Date => Form::Scalar("date"),
             Shape::Int(..) => Form::Scalar("whole number"),
@@ -127,27 +128,51 @@ impl Place {
         }
     }
 
-    /// The keys of an object, in the order in which people write them; none for anything else.
+    /// The forms that a value may have: one, or each of several.
+    pub fn alternatives(self) -> Vec<Self> {
+        match self.0 {
+            Shape::Either(first, second) => {
+                let mut all = Self(first).alternatives();
+                all.extend(Self(second).alternatives());
+                all
+            }
+            _ => vec![self],
+        }
+    }
+
+    /// The keys of an object, in the order in which people write them; none for anything else. Where
+    /// it may be one of two objects: those of both, of which none but the common ones is required.
     pub fn keys(self) -> impl Iterator<Item = KeyHelp> {
-        let spec = self.spec();
-        spec.into_iter()
-            .flat_map(ObjectSpec::present)
-            .map(KeyHelp::from)
+        let specs = self.specs();
+        let mut found: Vec<KeyHelp> = Vec::new();
+        for key in specs.iter().copied().flat_map(ObjectSpec::present) {
+            if !found.iter().any(|known| known.name == key.name) {
+                let everywhere = specs.iter().all(|spec| {
+                    let key = spec.get(key.name);
+                    key.is_some_and(|key| key.presence == Presence::Required)
+                });
+                found.push(KeyHelp {
+                    required: everywhere,
+                    ..KeyHelp::from(key)
+                });
+            }
+        }
+        found.into_iter()
     }
 
     /// One key of an object.
     pub fn key(self, name: &str) -> Option<KeyHelp> {
-        self.spec()?.get(name).map(KeyHelp::from)
+        self.keys().find(|key| key.name == name)
     }
 
     /// With its article, what an object is: `a step`.
     pub fn what(self) -> Option<&'static str> {
-        self.spec().map(|spec| spec.what)
+        self.specs().first().map(|spec| spec.what)
     }
 
     /// Whether an object may have keys beside those of the table, which somebody else judges.
     pub fn is_open(self) -> bool {
-        self.spec().is_some_and(|spec| spec.open)
+        self.specs().iter().any(|spec| spec.open)
     }
 
     /// The place below a key of an object, a name of a map, or an item of a list.
@@ -161,24 +186,25 @@ impl Place {
         }
     }
 
-    fn spec(self) -> Option<&'static ObjectSpec> {
-        match self.0 {
-            Shape::Object(spec) => Some(spec),
-            // Only one of the two forms has keys.
-            Shape::Either(first, second) => Self(first).spec().or_else(|| Self(second).spec()),
-            _ => None,
-        }
+    fn specs(self) -> Vec<&'static ObjectSpec> {
+        self.alternatives()
+            .into_iter()
+            .filter_map(|place| match place.0 {
+                Shape::Object(spec) => Some(*spec),
+                _ => None,
+            })
+            .collect()
     }
 }
 
 /// The helpers that templates may call.
 pub fn template_helpers() -> &'static [&'static str] {
-    &HELPERS
+    HELPERS
 }
 
 /// The functions that conditions may call.
 pub fn condition_functions() -> &'static [&'static str] {
-    &FUNCTIONS
+    FUNCTIONS
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Values of parameters: read from `--param` texts, brought into canonical form, and checked.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
@@ -237,6 +238,17 @@ pub fn compile_pattern(pattern: &str) -> Result<Regex, String> {
         .size_limit(1 << 20)
         .build()
         .map_err(short)
+}
+
+/// Why a text is no regular expression, with the place of the mistake in it when that is known.
+pub(super) fn pattern_problem(pattern: &str) -> Option<(String, Option<Range<usize>>)> {
+    let why = compile_pattern(pattern).err()?;
+    let span = match regex_syntax::parse(pattern).err() {
+        Some(regex_syntax::Error::Parse(error)) => *error.span(),
+        Some(regex_syntax::Error::Translate(error)) => *error.span(),
+        _ => return Some((why, None)),
+    };
+    Some((why, Some(span.start.offset..span.end.offset)))
 }
 
 /// Brings a value into the form of its parameter's type and checks `pattern`, `min` and `max`.

@@ -10,10 +10,8 @@ use handlebars::{
     RenderErrorReason, Renderable, ScopedJson, StringOutput, no_escape,
 };
 
-use super::escape::{
-    escape_url_host, escape_url_start, escape_value, is_before_host, json_text, plain_text,
-    shell_words,
-};
+use super::escape::{escape_url_host, escape_url_start, escape_value, is_before_host, plain_text};
+use super::helper::{Make, helpers};
 use super::scope::{ExprError, Reference, Scope};
 use super::syntax::Part;
 use crate::base::Value;
@@ -27,14 +25,10 @@ const WRITE_FIRST: &str = "!first";
 const WRITE_HOST: &str = "!host";
 /// Writes a text that is JSON already.
 pub(super) const WRITE_JSON: &str = "!json";
+/// Writes a text that is shell words already.
+pub(super) const WRITE_WORDS: &str = "!words";
 /// Writes a text as it is.
 pub(super) const WRITE_RAW: &str = "!raw";
-
-/// The helpers a template may call.
-pub(super) const HELPERS: [&str; 14] = [
-    "json", "sh", "default", "lookup", "len", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or",
-    "not",
-];
 
 /// One registry per kind of place, since a helper cannot be told where it is called.
 static REGISTRIES: LazyLock<[Handlebars<'static>; 4]> =
@@ -50,12 +44,16 @@ fn registry(escape: Escape) -> Handlebars<'static> {
         (WRITE_FIRST, How::First),
         (WRITE_HOST, How::Host),
         (WRITE_JSON, How::Json),
+        (WRITE_WORDS, How::Words),
         (WRITE_RAW, How::Raw),
     ] {
         registry.register_helper(name, Box::new(Write { escape, how }));
     }
-    registry.register_helper("json", Box::new(Convert(|v| Ok(json_text(v)))));
-    registry.register_helper("sh", Box::new(Convert(shell_words)));
+    for helper in helpers() {
+        if let Some(make) = helper.make {
+            registry.register_helper(helper.name, Box::new(Convert(make)));
+        }
+    }
     registry.register_helper("default", Box::new(Default_));
     registry
 }
@@ -186,7 +184,9 @@ impl Prefix {
 /// The text of a value, written in one of our ways.
 fn written(value: &Value, how: How, escape: Escape) -> Result<String, String> {
     match (how, escape) {
-        (How::Raw, _) | (How::Json, Escape::Json) => plain_text(value),
+        (How::Raw, _) | (How::Json, Escape::Json) | (How::Words, Escape::Shell) => {
+            plain_text(value)
+        }
         (How::First, Escape::Url) => escape_url_start(value),
         (How::Host, Escape::Url) => escape_url_host(value),
         (_, escape) => escape_value(value, escape),
@@ -238,6 +238,7 @@ pub(super) enum How {
     First,
     Host,
     Json,
+    Words,
     Raw,
 }
 
@@ -272,8 +273,8 @@ impl HelperDef for Write {
     }
 }
 
-/// A helper from one value to a text.
-struct Convert(fn(&Value) -> Result<String, String>);
+/// A helper from values to a value; the checker saw to their number.
+struct Convert(Make);
 
 impl HelperDef for Convert {
     fn call_inner<'reg: 'rc, 'rc>(
@@ -283,15 +284,28 @@ impl HelperDef for Convert {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let given = helper.param(0).ok_or_else(|| {
-            RenderErrorReason::Other(format!("the helper `{}` wants a value", helper.name()))
-        })?;
-        if given.is_value_missing() {
-            return Err(RenderError::strict_error(given.relative_path()));
+        if let Some(missing) = helper
+            .params()
+            .iter()
+            .find(|given| given.is_value_missing())
+        {
+            return Err(RenderError::strict_error(missing.relative_path()));
         }
-        self.0(given.value())
-            .map(|text| ScopedJson::Derived(Value::String(text)))
-            .map_err(|why| RenderErrorReason::Other(why).into())
+        let values: Vec<&Value> = helper.params().iter().map(|given| given.value()).collect();
+        if values.is_empty() {
+            return Err(RenderErrorReason::MissingVariable(None).into());
+        }
+        (self.0)(&values).map(ScopedJson::Derived).map_err(|why| {
+            let path = helper.param(0).and_then(|given| given.relative_path());
+            let why = match path {
+                Some(path) => format!(
+                    "`{}` cannot be used here: {why}",
+                    path.trim_start_matches("@root.")
+                ),
+                None => why,
+            };
+            RenderErrorReason::Other(why).into()
+        })
     }
 }
 

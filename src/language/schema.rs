@@ -6,28 +6,72 @@ use serde_json::json;
 
 use super::decode::{
     CALL_REFUSES, ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules,
-    Shape, TYPES, failure_names,
+    Shape, TEST, TYPES, failure_names,
 };
 use super::yaml::{Limits, parse_yaml};
-use crate::base::{Diagnostics, HumanDuration, Map, SourceFile, Value};
+use crate::base::{ByteSize, Diagnostics, HumanDuration, Map, SourceFile, Value};
 use crate::model::ActionCatalog;
+
+/// RFC 3339. Which days a month has, only the checker knows.
+const TIMESTAMP: &str = concat!(
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]",
+    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-6][0-9](\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+);
 
 /// The schema of a runbook: `uses` is one of the known actions, `with` fits the action's inputs,
 /// and each input may also be a template.
 pub fn runbook_schema(catalog: &ActionCatalog) -> Value {
     let mut schema = file_schema("Runbook", &RUNBOOK, catalog);
     schema["$defs"] = json!({ "inputs": inputs(catalog), "call": call_rules() });
-    schema
+    for_editors(schema)
 }
 
 /// The schema of an environment: each service fits its provider.
 pub fn environment_schema(catalog: &ActionCatalog) -> Value {
-    file_schema("Environment", &ENVIRONMENT, catalog)
+    for_editors(file_schema("Environment", &ENVIRONMENT, catalog))
 }
 
 /// The schema of a policy.
 pub fn policy_schema() -> Value {
-    file_schema("Policy", &POLICY, &ActionCatalog::default())
+    for_editors(file_schema("Policy", &POLICY, &ActionCatalog::default()))
+}
+
+/// What editors show beside what validators read: `markdownDescription` renders code as code, and
+/// a default of `null` is not worth completing. Depth is that of our own tables and handlers.
+fn for_editors(schema: Value) -> Value {
+    let map = match schema {
+        Value::Array(items) => return items.into_iter().map(for_editors).collect(),
+        Value::Object(map) => map,
+        scalar => return scalar,
+    };
+    let markdown = match map.get("description") {
+        Some(Value::String(text)) if text.contains(['`', '\n']) => Some(json!(text)),
+        _ => None,
+    };
+    let mut out: Map<String, Value> = map
+        .into_iter()
+        .filter(|(key, value)| key != "default" || !value.is_null())
+        .map(|(key, value)| match key.as_str() {
+            // Values, not schemas.
+            "default" | "examples" | "enum" | "const" => (key, value),
+            _ => (key, for_editors(value)),
+        })
+        .collect();
+    if let Some(markdown) = markdown {
+        out.insert("markdownDescription".to_owned(), markdown);
+    }
+    Value::Object(out)
+}
+
+/// One of some names, each with the line that an editor shows beside it.
+fn described<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
+    let (names, lines): (Vec<_>, Vec<_>) = names.unzip();
+    json!({ "enum": names, "enumDescriptions": lines, "markdownEnumDescriptions": lines })
+}
+
+/// The schema of a test file.
+pub fn test_schema() -> Value {
+    file_schema("Test", &TEST, &ActionCatalog::default())
 }
 
 /// A schema as the text of a file: indented, keys sorted, so that it is the same on every machine.
@@ -98,7 +142,8 @@ fn object(spec: &ObjectSpec, catalog: &ActionCatalog) -> Value {
 fn property(key: &KeySpec, catalog: &ActionCatalog) -> Value {
     let mut schema = match (key.name, key.shape) {
         ("provider", _) if !catalog.providers.is_empty() => {
-            json!({ "enum": catalog.providers.keys().collect::<Vec<_>>() })
+            let providers = catalog.providers.values();
+            described(providers.map(|p| (p.name.as_str(), p.summary.as_str())))
         }
         (_, shape) => shape_schema(&shape, catalog),
     };
@@ -127,6 +172,10 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
         Shape::Format => json!({ "const": "v1" }),
         Shape::Identifier => name_schema("^[a-z][a-z0-9_]*$"),
         Shape::Name => name_schema("^[a-z][a-z0-9_-]*$"),
+        Shape::StepPath => json!({
+            "type": "string",
+            "pattern": r"^[a-z][a-z0-9_]*(\[[A-Za-z0-9_.-]{1,64}\])?(/[a-z][a-z0-9_]*(\[[A-Za-z0-9_.-]{1,64}\])?)*$",
+        }),
         Shape::Duration => Value::from(HumanDuration::json_schema(&mut SchemaGenerator::default())),
         Shape::Date => json!({
             "type": "string",
@@ -143,9 +192,12 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
         Shape::Uses | Shape::Action if catalog.actions.is_empty() => {
             shape_schema(&Shape::Text, catalog)
         }
-        Shape::Action => json!({ "enum": catalog.actions.keys().collect::<Vec<_>>() }),
+        Shape::Action => {
+            let actions = catalog.actions.values();
+            described(actions.map(|a| (a.name.as_str(), a.summary.as_str())))
+        }
         Shape::Uses => json!({ "anyOf": [
-            { "enum": catalog.actions.keys().collect::<Vec<_>>() },
+            shape_schema(&Shape::Action, catalog),
             { "type": "string", "pattern": CALL },
         ] }),
         Shape::With => json!({ "type": "object" }),
@@ -270,7 +322,8 @@ fn value_schema(ty: &str) -> Value {
         "float" => json!({ "type": "number" }),
         "bool" => json!({ "type": "boolean" }),
         "duration" => shape_schema(&Shape::Duration, &ActionCatalog::default()),
-        "size" => json!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]" }),
+        "size" => Value::from(ByteSize::json_schema(&mut SchemaGenerator::default())),
+        "timestamp" => json!({ "type": "string", "pattern": TIMESTAMP }),
         "list" => json!({ "type": "array" }),
         "map" => json!({ "type": "object" }),
         "secret" => source_schema(),
@@ -301,7 +354,16 @@ fn provider_rules(catalog: &ActionCatalog) -> Value {
 /// `with` fits the action that `uses` names.
 fn inputs(catalog: &ActionCatalog) -> Value {
     let rules = catalog.actions.values().map(|action| {
-        let mut then = json!({ "properties": { "with": templated_inside(&action.input) } });
+        let mut with = templated_inside(&action.input);
+        if let Some(with) = with.as_object_mut() {
+            let words = format!("Inputs of `{}`: {}", action.name, action.summary);
+            with.insert("description".to_owned(), json!(words));
+        }
+        let mut then = json!({ "properties": { "with": with } });
+        if action.input.pointer("/properties/environment").is_none() {
+            // It starts no program that could get variables.
+            then["properties"]["environment"] = json!({ "maxProperties": 0 });
+        }
         let required = action.input.get("required").and_then(Value::as_array);
         if required.is_some_and(|keys| !keys.is_empty()) {
             then["required"] = json!(["with"]);
@@ -399,7 +461,7 @@ mod tests {
             actions: Default::default(),
             ..catalog()
         };
-        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY] {
+        for file in [&RUNBOOK, &ENVIRONMENT, &POLICY, &TEST] {
             each_key(file, &mut |spec, key| {
                 let mut schema = property(key, &catalog);
                 schema["$defs"] = json!({ "inputs": {}, "call": {} });

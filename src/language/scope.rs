@@ -46,6 +46,34 @@ pub struct ExprError {
     pub range: Option<Range<usize>>,
     /// What to do about it, when it is known.
     pub help: Option<String>,
+    /// Which rule it breaks.
+    pub kind: ExprErrorKind,
+}
+
+/// The rule that an expression breaks; `check` has a code for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExprErrorKind {
+    /// It cannot be read, is too large, or has no value.
+    #[default]
+    Other,
+    /// A function or helper that does not exist.
+    UnknownFunction,
+    /// The wrong number or kind of values for a function or helper.
+    Arguments,
+    /// A regular expression that cannot be read.
+    Pattern,
+    /// A written duration, time or size that cannot be read.
+    Literal,
+    /// Values that cannot be added, multiplied and so on.
+    Operands,
+    /// Values of different types are compared.
+    Unlike,
+    /// Something else than a boolean is used as true or false.
+    NotBool,
+    /// A field that its value does not have.
+    NoField,
+    /// A loop over something that has no items.
+    NotAList,
 }
 
 impl ExprError {
@@ -54,7 +82,13 @@ impl ExprError {
             message: message.into(),
             range: None,
             help: None,
+            kind: ExprErrorKind::default(),
         }
+    }
+
+    pub(crate) fn kind(mut self, kind: ExprErrorKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     pub(crate) fn at(mut self, range: Range<usize>) -> Self {

@@ -6,8 +6,9 @@ use std::ops::Range;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Subexpression, TemplateElement};
 use handlebars::{Path, PathSeg, TemplateErrorReason};
 
-use super::render::{HELPERS, Prefix, WRITE_JSON, WRITE_RAW};
-use super::scope::{ExprError, ROOTS, Reference};
+use super::helper::{HELPERS, helper};
+use super::render::{Prefix, WRITE_JSON, WRITE_RAW, WRITE_WORDS};
+use super::scope::{ExprError, ExprErrorKind, ROOTS, Reference};
 use crate::base::did_you_mean;
 
 /// Most block openings in one template: Handlebars' parser takes seconds for thousands.
@@ -28,9 +29,30 @@ const CARRY: [&str; 6] = ["json", "sh", "default", "and", "or", "not"];
 pub(super) struct Syntax {
     pub(super) tree: handlebars::Template,
     pub(super) references: Vec<Reference>,
+    pub(super) items: Vec<ItemReference>,
     pub(super) raw: Vec<Range<usize>>,
     /// References whose value a helper looks at or changes, instead of carrying it on.
     pub(super) inspected: Vec<Range<usize>>,
+}
+
+/// What stands inside a block such as `{{#each params.people}}` and means a part of its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemReference {
+    /// The reference that the outermost block is over, by its position in the template's.
+    pub reference: usize,
+    /// The way from its value.
+    pub path: Vec<Inside>,
+    /// Where it stands in the template's text, in bytes.
+    pub range: Range<usize>,
+}
+
+/// One step into a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inside {
+    /// An item of a list, or a value of a map: one round of `{{#each}}`.
+    Item,
+    /// A field, or a number of an item.
+    Field(String),
 }
 
 /// A part of a text whose expressions are all plain references.
@@ -80,7 +102,22 @@ fn plain_reference(inner: &str, offset: usize) -> Option<Reference> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
-    let segments: Vec<String> = path.split('.').map(str::to_owned).collect();
+    // `list[0]` is `list.0`, as conditions write it.
+    let mut segments = Vec::new();
+    for part in path.split('.') {
+        let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
+        segments.push(name.to_owned());
+        while let Some((index, rest)) = indices.strip_prefix('[').and_then(|i| i.split_once(']')) {
+            if !index.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            segments.push(index.to_owned());
+            indices = rest;
+        }
+        if !indices.is_empty() {
+            return None;
+        }
+    }
     let word = segments[0].as_str();
     if !segments.iter().all(|s| plain(s)) || word == "this" || word == "else" {
         return None;
@@ -100,13 +137,16 @@ pub(super) fn parse(text: &str) -> Result<Syntax, ExprError> {
         places: places(text, &tags),
         references: Vec::new(),
         inspected: Vec::new(),
+        items: Vec::new(),
         blocks: Vec::new(),
+        last_range: 0..0,
     };
     walk.template(&mut tree, &mut Prefix::default())?;
     Ok(Syntax {
         tree,
         references: walk.references,
         inspected: walk.inspected,
+        items: walk.items,
         raw: tags
             .iter()
             .filter(|t| text[t.start..].starts_with("{{{") && !text[t.start..].starts_with("{{{{"))
@@ -271,15 +311,38 @@ fn byte_offset(text: &str, line: usize, column: usize) -> usize {
 struct Block {
     /// Whether bare names mean the fields of the current item.
     item: bool,
-    /// Names bound by `as |name|`.
+    /// Names bound by `as |name|`: the item, and its number or key.
     bound: Vec<String>,
+    /// What the item is, when that can be told before it runs.
+    over: Option<Over>,
+}
+
+/// A way into the value of a reference.
+#[derive(Debug, Clone)]
+struct Over {
+    reference: usize,
+    path: Vec<Inside>,
+}
+
+impl Over {
+    fn into(&self, names: &[String]) -> Self {
+        let mut path = self.path.clone();
+        path.extend(names.iter().cloned().map(Inside::Field));
+        Self {
+            reference: self.reference,
+            path,
+        }
+    }
 }
 
 struct Walk<'a> {
     places: HashMap<&'a str, VecDeque<Range<usize>>>,
     references: Vec<Reference>,
     inspected: Vec<Range<usize>>,
+    items: Vec<ItemReference>,
     blocks: Vec<Block>,
+    /// Where the path that was read last stands.
+    last_range: Range<usize>,
 }
 
 impl Walk<'_> {
@@ -328,7 +391,7 @@ impl Walk<'_> {
         let plain = call.params.is_empty() && call.hash.is_empty();
         let writer = match &call.name {
             _ if raw => WRITE_RAW,
-            Parameter::Name(name) if name == "sh" => WRITE_RAW,
+            Parameter::Name(name) if name == "sh" => WRITE_WORDS,
             Parameter::Name(name) if name == "json" => WRITE_JSON,
             _ => writer,
         };
@@ -361,8 +424,27 @@ impl Walk<'_> {
                 "the block `{{{{#{name}}}}}` wants a value"
             )));
         }
-        for parameter in call.params.iter_mut().chain(call.hash.values_mut()) {
-            self.parameter(parameter)?;
+        if name != "raw" && (call.params.len() > 1 || !call.hash.is_empty()) {
+            return Err(ExprError::new(format!(
+                "the block `{{{{#{name}}}}}` takes one value; a helper with values stands in \
+                 brackets, as in `{{{{#{name} (eq a b)}}}}`"
+            ))
+            .kind(ExprErrorKind::Arguments));
+        }
+        let mut over = None;
+        for parameter in &mut call.params {
+            over = self.parameter(parameter)?;
+        }
+        if name == "each"
+            && let Some(over) = &mut over
+        {
+            over.path.push(Inside::Item);
+            let range = self.last_range.clone();
+            self.items.push(ItemReference {
+                reference: over.reference,
+                path: over.path.clone(),
+                range,
+            });
         }
         let bound: Vec<String> = match &call.block_param {
             None => Vec::new(),
@@ -376,7 +458,7 @@ impl Walk<'_> {
             )));
         }
         let item = name == "each" || name == "with";
-        self.blocks.push(Block { item, bound });
+        self.blocks.push(Block { item, bound, over });
         if let Some(tree) = &mut call.template {
             self.template(tree, before)?;
         }
@@ -387,46 +469,70 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn parameter(&mut self, parameter: &mut Parameter) -> Result<(), ExprError> {
+    /// Reads a value; gives what it is when it is a reference.
+    fn parameter(&mut self, parameter: &mut Parameter) -> Result<Option<Over>, ExprError> {
         match parameter {
             Parameter::Path(path) => self.path(path),
             Parameter::Subexpression(sub) => {
                 let TemplateElement::Expression(call) = sub.element.as_mut() else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 let name = call.name.as_name().unwrap_or_default().to_owned();
-                if !HELPERS.contains(&name.as_str()) {
-                    let mut error = ExprError::new(format!("there is no helper `{name}`"));
-                    error.help = Some(match did_you_mean(&name, HELPERS) {
+                let Some(known) = helper(&name) else {
+                    let mut error = ExprError::new(format!("there is no helper `{name}`"))
+                        .kind(ExprErrorKind::UnknownFunction);
+                    error.help = Some(match did_you_mean(&name, HELPERS.iter().copied()) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("the helpers are {}", HELPERS.join(", ")),
                     });
                     error.range = self.place(&name);
                     return Err(error);
+                };
+                let (least, most) = known.counts;
+                if !(least..=most).contains(&call.params.len()) || !call.hash.is_empty() {
+                    let what = if call.hash.is_empty() {
+                        format!("found {}", call.params.len())
+                    } else {
+                        "and none with a name".to_owned()
+                    };
+                    let many = match (least, most) {
+                        (1, 1) => "one value".to_owned(),
+                        (least, most) if least == most => format!("{least} values"),
+                        (least, usize::MAX) => format!("at least {least} values"),
+                        (least, most) => format!("{least} or {most} values"),
+                    };
+                    let mut error = ExprError::new(format!("`{name}` takes {many}, {what}"))
+                        .kind(ExprErrorKind::Arguments)
+                        .help(format!("write {{{{ {} }}}}", known.usage));
+                    error.range = self.place(&name);
+                    return Err(error);
                 }
+                // Taken, so that the next call of the same helper finds its own place.
+                self.place(&name);
                 let before = self.references.len();
-                for parameter in call.params.iter_mut().chain(call.hash.values_mut()) {
+                for parameter in &mut call.params {
                     self.parameter(parameter)?;
                 }
                 if !CARRY.contains(&name.as_str()) {
                     let inside = self.references[before..].iter();
                     self.inspected.extend(inside.map(|r| r.range.clone()));
                 }
-                Ok(())
+                Ok(None)
             }
             // Names and literals.
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
     /// Notes a reference, and makes it mean the same inside `{{#each}}` as outside.
-    fn path(&mut self, path: &mut Path) -> Result<(), ExprError> {
+    fn path(&mut self, path: &mut Path) -> Result<Option<Over>, ExprError> {
         let items = self.blocks.iter().filter(|b| b.item).count();
         let (segments, raw) = match path {
             Path::Relative((segments, raw)) => (segments, raw.clone()),
             Path::Local((_, _, raw)) => {
                 let raw = raw.clone();
-                return self.only_inside_item(&raw, items); // @index, @key, ...
+                self.only_inside_item(&raw, items)?; // @index, @key, ...
+                return Ok(None);
             }
         };
         let names: Vec<String> = segments
@@ -439,16 +545,33 @@ impl Walk<'_> {
         let ups = raw.matches("../").count();
         let from_root = raw.starts_with("@root");
         let of_item = !from_root && ups < items;
+        let around = || self.blocks.iter().filter(|b| b.item).rev().nth(ups);
         let Some(first) = names.first() else {
-            return self.only_inside_item(&raw, items);
+            let over = around().and_then(|block| block.over.clone());
+            self.only_inside_item(&raw, items)?;
+            self.last_range = self.place(&raw).unwrap_or(0..0);
+            return Ok(over);
         };
-        if self.blocks.iter().any(|b| b.bound.contains(first)) && !from_root {
-            return Ok(());
+        let binds = |block: &&Block| block.bound.contains(first);
+        if let Some(block) = self.blocks.iter().rev().find(binds)
+            && !from_root
+        {
+            // The second name is a number or a key, of which nothing is known.
+            let over = block
+                .over
+                .as_ref()
+                .filter(|_| block.bound.first() == Some(first))
+                .map(|over| over.into(&names[1..]));
+            return Ok(self.item(over, &raw));
         }
         let root = ROOTS.contains(&first.as_str());
         let said_so = raw.starts_with("this") || raw.starts_with("./");
         if of_item && (said_so || !root) {
-            return Ok(()); // A field of the current item, or of one around it.
+            // A field of the current item, or of one around it.
+            let over = around()
+                .and_then(|block| block.over.as_ref())
+                .map(|over| over.into(&names));
+            return Ok(self.item(over, &raw));
         }
         let plain = raw.trim_start_matches("../");
         if root
@@ -458,8 +581,25 @@ impl Walk<'_> {
             *path = absolute;
         }
         let range = self.place(&raw).unwrap_or(0..0);
+        self.last_range = range.clone();
         self.references.push(Reference { path: names, range });
-        Ok(())
+        Ok(Some(Over {
+            reference: self.references.len() - 1,
+            path: Vec::new(),
+        }))
+    }
+
+    /// Notes a part of an item.
+    fn item(&mut self, over: Option<Over>, raw: &str) -> Option<Over> {
+        let range = self.place(raw).unwrap_or(0..0);
+        self.last_range = range.clone();
+        let over = over?;
+        self.items.push(ItemReference {
+            reference: over.reference,
+            path: over.path.clone(),
+            range,
+        });
+        Some(over)
     }
 
     fn only_inside_item(&mut self, raw: &str, items: usize) -> Result<(), ExprError> {

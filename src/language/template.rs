@@ -9,6 +9,7 @@ use super::escape::escape_value;
 use super::render::{render_parts, render_tree};
 use super::scope::{ExprError, Reference, Scope};
 use super::syntax::{self, Part, Syntax};
+pub use super::syntax::{Inside, ItemReference};
 use crate::base::Value;
 use crate::model::Escape;
 
@@ -20,6 +21,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 64 * 1024;
 pub struct Template {
     form: Form,
     references: Arc<[Reference]>,
+    items: Arc<[ItemReference]>,
     raw: Arc<[Range<usize>]>,
     inspected: Arc<[Range<usize>]>,
 }
@@ -42,10 +44,12 @@ impl Template {
     /// [`ExprError`] with the place of the mistake.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
         let none = || Arc::from(Vec::new());
+        let no_items = || Arc::from(Vec::new());
         if !text.contains("{{") {
             return Ok(Self {
                 form: Form::Literal(Arc::from(text)),
                 references: Arc::from(Vec::new()),
+                items: no_items(),
                 raw: none(),
                 inspected: none(),
             });
@@ -61,6 +65,7 @@ impl Template {
             return Ok(Self {
                 form: Form::Parts(Arc::from(parts)),
                 references: Arc::from(references),
+                items: no_items(),
                 raw: none(),
                 inspected: none(),
             });
@@ -72,12 +77,14 @@ impl Template {
         let Syntax {
             tree,
             references,
+            items,
             raw,
             inspected,
         } = syntax::parse(text)?;
         Ok(Self {
             form: Form::Tree(Arc::new(tree)),
             references: Arc::from(references),
+            items: Arc::from(items),
             raw: Arc::from(raw),
             inspected: Arc::from(inspected),
         })
@@ -86,6 +93,12 @@ impl Template {
     /// What it refers to; one entry per place, inner blocks in the order of the text.
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// What stands inside `{{#each}}` and `{{#with}}` and means a part of their values, the loops
+    /// themselves included.
+    pub fn items(&self) -> &[ItemReference] {
+        &self.items
     }
 
     /// The one reference that the whole text is, if it is one: its value keeps its type.
@@ -153,7 +166,7 @@ mod tests {
         scope.set(
             "params",
             json!({
-                "name": "a b", "evil": "$(rm -rf /); 'x'", "count": 3, "force": false,
+                "name": "a b", "lines": " a\n\nb c \n", "grace": "90s", "evil": "$(rm -rf /); 'x'", "count": 3, "force": false,
                 "list": ["x", "y z"], "people": [{"name": "Ann", "params": 1}, {"name": "Bo"}],
                 "map": {"b": 1, "a": "z"}, "nothing": null, "host": "h:1/x", "url": "http://127.0.0.1:80/x"
             }),
@@ -188,6 +201,8 @@ mod tests {
             ("{{params.count}}", json!(3)),
             ("{{ params.nothing }}", json!(null)),
             ("{{ params.list.1 }}", json!("y z")),
+            ("{{ params.list[1] }}", json!("y z")),
+            ("<{{ params.people[0].name }}>", json!("<Ann>")),
             ("n={{ params.count }}", json!("n=3")),
             ("{{ params.map }} ", json!(r#"{"a":"z","b":1} "#)),
             (
@@ -219,6 +234,31 @@ mod tests {
             ),
             ("{{default params.nothing \"-\"}}", json!("-")),
             ("{{default params.missing params.name}}", json!("a b")),
+            ("{{default steps.two.outputs.pid \"none\"}}", json!("none")),
+            ("{{default steps.one.outputs.pid \"none\"}}", json!("7")),
+            (
+                "{{default steps.two.outputs.pid (len params.list)}}",
+                json!("2"),
+            ),
+            ("{{#if steps.two.outputs.pid}}y{{else}}n{{/if}}", json!("n")),
+            (
+                "{{join params.list}} {{join params.list \"+\"}}",
+                json!("x, y z x+y z"),
+            ),
+            (
+                "{{#each (lines params.lines)}}<{{this}}>{{/each}}",
+                json!("< a><b c >"),
+            ),
+            ("{{upper params.name}}{{lower \"AB\"}}", json!("A Bab")),
+            ("[{{trim params.lines}}]", json!("[a\n\nb c]")),
+            (
+                "{{duration params.grace}} {{duration params.grace \"s\"}} {{duration params.grace \"h\"}}",
+                json!("1m30s 90 0.025"),
+            ),
+            (
+                "{{bytes \"64MiB\"}} {{bytes 1536 \"KiB\"}} {{bytes \"2MB\" \"kB\"}}",
+                json!("67108864 1.5 2000"),
+            ),
             ("{{json params.list}}", json!(r#"["x","y z"]"#)),
             ("{{lookup params.list 0}}", json!("x")),
             ("\\{{.Names}} {{ params.count }}", json!("{{.Names}} 3")),
@@ -250,6 +290,26 @@ mod tests {
                 "echo {{ json params.list }}",
                 Escape::Shell,
                 r#"echo '["x","y z"]'"#,
+            ),
+            (
+                "curl -m {{ duration params.grace \"s\" }} {{ upper params.name }} {{ join params.list }}",
+                Escape::Shell,
+                "curl -m 90 'A B' 'x, y z'",
+            ),
+            (
+                "{{ default params.nothing params.name }} {{ default params.missing \"-\" }}",
+                Escape::Shell,
+                "'a b' -",
+            ),
+            (
+                "/x/{{ sh params.list }}/{{ json params.list }}",
+                Escape::Url,
+                "/x/x%20%27y%20z%27/%5B%22x%22%2C%22y%20z%22%5D",
+            ),
+            (
+                r#"{"w": {{ sh params.list }}, "n": {{ duration params.grace "s" }}}"#,
+                Escape::Json,
+                r#"{"w": "x 'y z'", "n": 90}"#,
             ),
             (
                 "{{#each params.list}}{{this}};{{/each}}",
@@ -323,6 +383,38 @@ mod tests {
                 Escape::None,
                 "has no value",
             ),
+            (
+                "{{upper params.missing}}",
+                Escape::None,
+                "`params.missing` has no value",
+            ),
+            (
+                "{{upper params.count}}",
+                Escape::None,
+                "`params.count` cannot be used here: `upper` wants text, found number",
+            ),
+            (
+                "{{join params.name}}",
+                Escape::None,
+                "`join` wants a list, found text",
+            ),
+            (
+                "{{join params.people}}",
+                Escape::None,
+                "items that are text or numbers, found map",
+            ),
+            ("{{duration params.name}}", Escape::None, "`a b`"),
+            (
+                "{{duration params.grace \"y\"}}",
+                Escape::None,
+                "`y` is no unit of time",
+            ),
+            ("{{bytes params.grace}}", Escape::None, "no unit of size"),
+            (
+                "{{default params.missing params.missing}}",
+                Escape::None,
+                "has no value",
+            ),
         ] {
             let error = render(text, escape).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
@@ -388,6 +480,62 @@ mod tests {
     }
 
     #[test]
+    fn lists_what_is_a_part_of_an_item() {
+        let items = |text: &str| {
+            let template = Template::parse(text).expect(text);
+            let item = |item: &ItemReference| {
+                let way: Vec<&str> = item
+                    .path
+                    .iter()
+                    .map(|step| match step {
+                        Inside::Item => "*",
+                        Inside::Field(name) => name,
+                    })
+                    .collect();
+                let root = &template.references()[item.reference];
+                format!("{} @ {root}/{}", &text[item.range.clone()], way.join("/"))
+            };
+            template.items().iter().map(item).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            items("{{#each params.a}}{{this}}{{name}}{{this.x.y}}{{params.z}}{{@index}}{{/each}}"),
+            [
+                "params.a @ params.a/*",
+                "name @ params.a/*/name",
+                "this.x.y @ params.a/*/x/y"
+            ]
+        );
+        assert_eq!(
+            items(
+                "{{#each params.a as |p i|}}{{p.name}}{{i}}{{#each p.tags}}{{../name}}{{length}}{{/each}}{{/each}}"
+            ),
+            [
+                "params.a @ params.a/*",
+                "p.name @ params.a/*/name",
+                "p.tags @ params.a/*/tags",
+                "p.tags @ params.a/*/tags/*",
+                "../name @ params.a/*/name",
+                "length @ params.a/*/tags/*/length"
+            ]
+        );
+        assert_eq!(
+            items(
+                "{{#with steps.a}}{{status}}{{else}}{{vars.x}}{{/with}}{{#each (lines vars.y)}}{{this.z}}{{/each}}"
+            ),
+            ["status @ steps.a/status"]
+        );
+    }
+
+    #[test]
+    fn every_example_of_a_helper_is_a_template() {
+        for helper in crate::language::helpers() {
+            let template = Template::parse(helper.example).expect(helper.example);
+            assert!(!template.references().is_empty(), "{}", helper.example);
+            assert!(helper.usage.starts_with(helper.name), "{}", helper.usage);
+        }
+    }
+
+    #[test]
     fn refuses_with_a_place_and_a_reason() {
         for (text, part, place) in [
             (
@@ -408,7 +556,29 @@ mod tests {
                 "there is no block `{{#foreach}}`",
                 "foreach",
             ),
-            ("{{upper params.x}}", "there is no helper `upper`", "upper"),
+            ("{{uper params.x}}", "there is no helper `uper`", "uper"),
+            ("{{ now \"x\" }}", "there is no helper `now`", "now"),
+            (
+                "{{default params.x}}",
+                "`default` takes 2 values, found 1",
+                "default",
+            ),
+            (
+                "{{json params.x params.y}}",
+                "`json` takes one value, found 2",
+                "json",
+            ),
+            (
+                "x {{ join params.x sep=\"-\" }}",
+                "and none with a name",
+                "join",
+            ),
+            (
+                "{{#if (eq params.x)}}{{/if}}",
+                "`eq` takes 2 values, found 1",
+                "eq",
+            ),
+            ("{{#if params.x params.y}}{{/if}}", "takes one value", ""),
             (
                 "{{#each params.l as |params|}}{{/each}}",
                 "hides `params`",

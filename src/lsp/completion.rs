@@ -53,7 +53,12 @@ impl Asked<'_> {
             return self.keys(false);
         }
         if let Some((path, language)) = self.document.reference(self.cursor, &self.subject) {
-            return self.members(&path, language);
+            let mut found = self.members(&path, language);
+            // A condition, or a map that holds one: the first word decides.
+            if language == Language::Condition && path.name == self.cursor.text {
+                found.extend(self.keys(true));
+            }
+            return found;
         }
         match &self.subject {
             Subject::Place(place) => match place.form() {
@@ -273,9 +278,13 @@ impl Asked<'_> {
                 .keys()
                 .cloned()
                 .collect(),
+            (FileKind::Environment, "secrets") if place.form() != Form::Map => {
+                ["env:", "file:", "command:", "vault:"]
+                    .map(str::to_owned)
+                    .to_vec()
+            }
             (FileKind::Policy, "role") => section("roles"),
             (FileKind::Policy, "members") => section("people"),
-            _ if place.form() == Form::List => Vec::new(),
             _ => Vec::new(),
         };
         self.values(found.iter().map(String::as_str))

@@ -13,7 +13,7 @@ use super::fix::replacement;
 use super::position::{Encoding, Lines};
 use super::project::uri_of;
 use crate::base::{Diagnostic, Diagnostics, Label, Severity, SourceFile};
-use crate::check::{check, check_environment, check_policy, explain};
+use crate::check::{Runbooks, check_environment, check_policy, explain};
 use crate::language::{FileKind, decode_environment, decode_policy, decode_runbook};
 use crate::model::Environment;
 
@@ -26,12 +26,7 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
     let source = SourceFile::new(project.shown(document.path), document.text);
     let mut diags = Diagnostics::new();
     match document.kind {
-        FileKind::Runbook => {
-            let environment = environment(document);
-            if let Some(runbook) = decode_runbook(&source, &mut diags) {
-                check(runbook, environment.as_ref(), project.catalog, &mut diags);
-            }
-        }
+        FileKind::Runbook => runbook(document, &source, &mut diags),
         FileKind::Environment => {
             if let Some(environment) = decode_environment(&source, &mut diags) {
                 check_environment(&environment, project.catalog, &mut diags);
@@ -49,6 +44,27 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
         first.is_none_or(|label| label.source.path == source.path)
     });
     found
+}
+
+/// Checks a runbook with those that it runs, whose own mistakes are theirs to show.
+fn runbook(document: &Document<'_>, source: &Arc<SourceFile>, diags: &mut Diagnostics) {
+    let project = document.project;
+    let environment = environment(document);
+    let decoded = decode_runbook(source, diags);
+    let stem = document.path.file_stem().and_then(|stem| stem.to_str());
+    let name = match (stem, &decoded) {
+        (Some(stem), _) => stem.to_owned(),
+        (None, Some(runbook)) => runbook.name.value.clone(),
+        (None, None) => return,
+    };
+    let mut runbooks = Runbooks::named(project.runbooks());
+    runbooks.insert(&name, decoded);
+    while let Some(called) = runbooks.missing() {
+        let file = project.runbook(&called);
+        let runbook = file.and_then(|file| decode_runbook(&file.source, &mut Diagnostics::new()));
+        runbooks.insert(&called, runbook);
+    }
+    runbooks.check(&name, environment.as_ref(), project.catalog, diags);
 }
 
 /// The environment that a runbook is checked against; one that is broken has no services that a

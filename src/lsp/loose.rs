@@ -139,7 +139,7 @@ impl<'a> Loose<'a> {
         let start = self.at;
         let mut entries = IndexMap::new();
         let mut end = start;
-        while self.seek() == Some(column) && !(is_item(self.line()) && !entries.is_empty()) {
+        while self.seek() == Some(column) && (entries.is_empty() || !is_item(self.line())) {
             let line = self.line();
             let (name, key_len, used) = key_of(line).unwrap_or_else(|| {
                 let word = line.trim_end();

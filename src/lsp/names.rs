@@ -129,8 +129,8 @@ impl<'a> Names<'a> {
             Inner::Steps => self.step_things(),
             Inner::Step(step) => self.step_fields(step),
             Inner::Outputs(step) => self.outputs(step),
-            Inner::Vars => self.from_environment("vars"),
-            Inner::Secrets => self.from_environment("secrets"),
+            Inner::Vars => self.of_environment("vars"),
+            Inner::Secrets => self.of_environment("secrets"),
             Inner::Run => RUN_FIELDS
                 .into_iter()
                 .map(|(name, ty)| plain(name, ty, "of this run"))
@@ -304,7 +304,7 @@ impl<'a> Names<'a> {
         found
     }
 
-    fn from_environment(&self, section: &str) -> Vec<Thing<'a>> {
+    fn of_environment(&self, section: &str) -> Vec<Thing<'a>> {
         let Some(file) = self.project.environment() else {
             return Vec::new();
         };

@@ -145,6 +145,41 @@ fn each_place_offers_what_can_stand_there() {
             "  - id: x\n    uses: service.logs\n    until: outputs.¦",
             &["matched"],
         ),
+        (
+            "  - id: x\n    for_each: [1, 2]\n    when: ¦",
+            &["item", "index"],
+        ),
+        ("  - id: x\n    for_each: \"{{ params.¦", &["sizes"]),
+        (
+            "  - id: x\n    unless:\n      ¦",
+            &["uses", "condition", "params"],
+        ),
+        (
+            "  - id: x\n    unless: { uses: service.status, ¦",
+            &["with", "condition"],
+        ),
+        (
+            "  - id: x\n    unless:\n      uses: service.sta¦",
+            &["service.status"],
+        ),
+        (
+            "  - id: x\n    uses: runbook.¦",
+            &["runbook.service-restart"],
+        ),
+        (
+            "  - id: x\n    uses: runbook.service-restart\n    with: { ¦",
+            &["service", "grace"],
+        ),
+        (
+            "  - id: x\n    uses: runbook.service-restart\n    verify: outputs.¦",
+            &["pid"],
+        ),
+        ("verify:\n  - ¦", &["id", "uses", "condition"]),
+        ("verify:\n  - condition: steps.¦", &["before"]),
+        (
+            "finally:\n  - id: y\n    uses: notify\n    with: { message: \"{{ steps.¦",
+            &["before"],
+        ),
         ("on_f¦", &["on_failure", "finally"]),
         ("outputs: { x: \"{{ steps.before.¦", &["outputs"]),
     ] {
@@ -232,6 +267,10 @@ fn what_stands_at_the_cursor_is_explained() {
             "uses: service.status",
         ),
         ("  - id: x\n    uses: wa¦itt", "# RB0501"),
+        (
+            "  - id: x\n    for_each: \"{{ params.sizes }}\"\n    when: it¦em > 3",
+            "`item`: int",
+        ),
         (
             "  - id: x\n    uses: notify\n    with: { message: \"{{ params.sizes.0¦ }}\" }",
             "`params.sizes.0`: int",

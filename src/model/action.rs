@@ -75,6 +75,12 @@ pub struct ActionManifest {
     pub examples: Vec<ActionExample>,
 }
 
+/// Whether an action leaves nothing behind that a rollback could undo, though it may not be `read`:
+/// a question and a message are no state.
+pub fn has_nothing_to_undo(action: &str) -> bool {
+    matches!(action, "approval" | "notify")
+}
+
 /// All that is known of a service provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProviderManifest {

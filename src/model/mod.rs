@@ -11,7 +11,10 @@ mod step;
 mod ty;
 mod ty_rules;
 
-pub use action::{ActionCatalog, ActionExample, ActionManifest, Effect, Escape, ProviderManifest};
+pub use action::{
+    ActionCatalog, ActionExample, ActionManifest, Effect, Escape, ProviderManifest,
+    has_nothing_to_undo,
+};
 pub use environment::{Connection, Environment, Service};
 pub use policy::{Policy, PolicyPerson, PolicyRole, RiskRule};
 pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};

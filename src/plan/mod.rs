@@ -6,6 +6,7 @@ mod expr;
 mod for_each;
 mod inputs;
 mod lookup;
+mod no_return;
 mod params;
 mod scope;
 mod secrets;
@@ -15,9 +16,12 @@ mod types;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_blocks;
 
 pub use build::build;
 pub use lookup::{PlanPart, instance_keys};
+pub use no_return::PointOfNoReturn;
 pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};

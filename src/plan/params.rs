@@ -146,15 +146,12 @@ fn value_of(
             return None;
         }
     };
+    let value = value.and_then(|value| match is_near_marker(&value.to_string()) {
+        // Text that looks like the mark of a secret would pull the secret in.
+        true => Err("it holds the invisible mark of a secret (U+2063)".to_owned()),
+        false => Ok(value),
+    });
     value
-        .and_then(|value| {
-            if is_near_marker(&value.to_string()) {
-                return Err(
-                    "it holds the invisible character U+2063, which marks secrets".to_owned(),
-                );
-            }
-            Ok(value)
-        })
         .map_err(|why| {
             diags.push(
                 Diagnostic::error(

@@ -1,15 +1,28 @@
 //! The types of what expressions see while a plan runs, so that conditions compare like with like.
 
-use super::types::{Expr, Plan, PlanAction, PlanStep};
+use std::borrow::Cow;
+
+use super::types::{Expr, Plan, PlanAction, PlanBlock, PlanStep};
 use crate::base::{Map, Value};
 use crate::check::{RUN_FIELDS, STEP_FIELDS};
 use crate::language::{Scope, Template, marker};
 use crate::model::{ObjectTy, Ty};
 
 impl Plan {
-    /// A scope with `params`, `vars` and `secrets` (by name: their markers), typed. The caller adds `run`, `steps` and `outputs`.
+    /// A scope with `params`, `vars` and `secrets`, typed. The caller adds `run`, `steps` and `outputs`.
     pub fn scope(&self) -> Scope {
         let mut scope = Scope::new();
+        let (params, ty) = self.params_scope();
+        scope.set("params", params, ty);
+        let (vars, ty) = self.vars_scope();
+        scope.set("vars", vars, ty);
+        let (secrets, ty) = self.secrets_scope();
+        scope.set("secrets", secrets, ty);
+        scope
+    }
+
+    /// What `params` means in the run's own runbook.
+    pub fn params_scope(&self) -> (Value, Ty) {
         let values: Map<String, Value> = self
             .params
             .iter()
@@ -19,18 +32,24 @@ impl Plan {
             .params
             .iter()
             .map(|(name, param)| (name.clone(), param.ty.clone()));
-        scope.set("params", Value::Object(values), object(types));
+        (Value::Object(values), object(types))
+    }
+
+    /// What `vars` means.
+    pub fn vars_scope(&self) -> (Value, Ty) {
         let vars: Map<String, Value> = self.environment.vars.clone().into_iter().collect();
-        let ty = Ty::of_value(&Value::Object(vars.clone()));
-        scope.set("vars", Value::Object(vars), ty);
+        let vars = Value::Object(vars);
+        let ty = Ty::of_value(&vars);
+        (vars, ty)
+    }
+
+    /// What `secrets` means: of each secret of the environment a marker, never its value.
+    pub fn secrets_scope(&self) -> (Value, Ty) {
         // `params.NAME` is no name of the environment.
         let names = self.secrets.keys().filter(|name| !name.contains('.'));
-        let secrets: Map<String, Value> = names
-            .map(|name| (name.clone(), Value::String(marker(name))))
-            .collect();
+        let markers = names.map(|name| (name.clone(), Value::String(marker(name))));
         let ty = Ty::Map(Box::new(Ty::Secret));
-        scope.set("secrets", Value::Object(secrets), ty);
-        scope
+        (Value::Object(markers.collect()), ty)
     }
 
     /// The type of the outputs of an action that the plan uses.
@@ -53,10 +72,21 @@ impl PlanStep {
         }))
     }
 
+    /// The type of what the action gives, or the sub-runbook, before the step adds to it.
+    pub fn own_ty<'a>(&self, plan: &'a Plan) -> Cow<'a, Ty> {
+        match &self.block {
+            Some(block) if !plan.action_outputs.contains_key(&self.action.uses) => {
+                Cow::Owned(block.outputs_ty(plan))
+            }
+            _ => Cow::Borrowed(plan.action_ty(&self.action)),
+        }
+    }
+
     /// The type of the step's outputs, of a loop those of one instance: the action's own, and those that
     /// the step adds.
     pub fn outputs_ty(&self, plan: &Plan) -> Ty {
-        let own = plan.action_ty(&self.action);
+        let own = self.own_ty(plan);
+        let own = own.as_ref();
         if self.outputs.is_empty() {
             return own.clone();
         }
@@ -88,6 +118,44 @@ impl PlanStep {
             }
             _ => Ty::Any,
         }
+    }
+}
+
+impl PlanBlock {
+    /// The type of its outputs, as far as the expressions that give them tell.
+    fn outputs_ty(&self, plan: &Plan) -> Ty {
+        object(self.outputs.iter().map(|(name, expr)| {
+            let ty = match expr {
+                Expr::Value(value) => Ty::of_value(value),
+                Expr::Template { text, .. } => self.reference_ty(plan, text),
+                Expr::List(_) | Expr::Map(_) => Ty::Any,
+            };
+            (name.clone(), ty)
+        }))
+    }
+
+    /// The type of a template that stands outside of the sub-runbook's steps.
+    fn reference_ty(&self, plan: &Plan, text: &str) -> Ty {
+        let Ok(template) = Template::parse(text) else {
+            return Ty::Any;
+        };
+        let Some(whole) = template.whole() else {
+            return Ty::String;
+        };
+        let found = match (whole.root(), &whole.path[1..]) {
+            ("params", [name, rest @ ..]) => self
+                .params
+                .get(name)
+                .and_then(|ty| ty.lookup(rest).ok().cloned()),
+            ("steps", [id, rest @ ..]) => {
+                let mut all = self.steps.iter().chain(&self.verify);
+                all.find(|step| step.id.as_str() == id)
+                    .and_then(|step| step.ty(plan).lookup(rest).ok().cloned())
+            }
+            ("run", rest) => run_ty().lookup(rest).ok().cloned(),
+            _ => None,
+        };
+        found.unwrap_or_default()
     }
 }
 

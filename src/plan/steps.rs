@@ -7,6 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::json;
 
+use super::for_each::Loop;
 use super::inputs::Resolver;
 use super::types::{Expr, PlanAction, PlanRetry, PlanRollback, PlanStep, PlanUnless};
 use crate::base::{Diagnostics, HumanDuration, StepId};
@@ -119,8 +120,11 @@ impl<'a> Builder<'a> {
         planned
     }
 
-    /// `None` when the plan has become too large, which is said once.
+    /// `None` when the plan has become too large, which is said once, or nothing more can be said.
     fn step(&mut self, step: &'a Step, needs: Vec<StepId>) -> Option<PlanStep> {
+        if self.planned > MAX_PLANNED_STEPS || self.resolver.diags.is_full() {
+            return None;
+        }
         let times = self.times;
         let known_items = self.for_each(step);
         if let Some(items) = &known_items.items {
@@ -151,14 +155,10 @@ impl<'a> Builder<'a> {
         false
     }
 
-    fn counted_step(
-        &mut self,
-        step: &'a Step,
-        needs: Vec<StepId>,
-        for_each: super::for_each::Loop,
-    ) -> PlanStep {
+    fn counted_step(&mut self, step: &'a Step, needs: Vec<StepId>, for_each: Loop) -> PlanStep {
         let runbook = self.resolver.checked.runbook();
-        let mut action = self.action(&step.action, step, &for_each);
+        let with = with_variables(&step.action, step);
+        let mut action = self.action(&step.action, &with, step.template, &for_each);
         if let Some(effect) = &step.effect {
             action.effect = effect.value.effect;
         }
@@ -181,8 +181,10 @@ impl<'a> Builder<'a> {
             action,
             needs,
             block,
-            for_each: for_each.plan,
-            unless: step.unless.as_ref().map(|u| self.unless(&u.value, step)),
+            unless: step
+                .unless
+                .as_ref()
+                .map(|u| self.unless(&u.value, step, &for_each)),
             idempotency_key: step.idempotency_key.as_ref().map(|key| {
                 let text = json!({ "type": "string" });
                 self.resolver.typed(key, &text)
@@ -197,7 +199,8 @@ impl<'a> Builder<'a> {
             rollback: step
                 .rollback
                 .as_ref()
-                .map(|r| self.rollback(&r.value, step)),
+                .map(|r| self.rollback(&r.value, step, &for_each)),
+            for_each: for_each.plan,
             outputs: self.outputs_of(&step.outputs),
         }
     }
@@ -218,20 +221,20 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The action of a step itself, with its variables; each known instance is checked.
+    /// An action of a step; it is checked for each known instance.
     fn action(
         &mut self,
         action: &'a Action,
-        step: &'a Step,
-        for_each: &super::for_each::Loop,
+        with: &With<'a>,
+        templates: bool,
+        for_each: &Loop,
     ) -> PlanAction {
-        let with = with_variables(action, step);
         let errors = self.resolver.diags.error_count();
-        let planned = self.planned_action(action, &with, step.template);
+        let planned = self.planned_action(action, with, templates);
         if let Some(items) = &for_each.items
             && self.resolver.diags.error_count() == errors
         {
-            self.check_instances(action, &with, step.template, items);
+            self.check_instances(action, with, templates, items);
         }
         planned
     }
@@ -291,27 +294,32 @@ impl<'a> Builder<'a> {
         known
     }
 
-    fn unless(&mut self, unless: &'a Unless, step: &'a Step) -> PlanUnless {
+    fn unless(&mut self, unless: &'a Unless, step: &'a Step, for_each: &Loop) -> PlanUnless {
         match unless {
             Unless::Condition(condition) => PlanUnless {
                 probe: None,
                 condition: condition.value.clone(),
             },
             Unless::Probe { action, condition } => PlanUnless {
-                probe: Some(self.planned_action(action, &With::of(action), step.template)),
+                probe: Some(self.action(action, &With::of(action), step.template, for_each)),
                 condition: condition.value.clone(),
             },
         }
     }
 
-    fn rollback(&mut self, rollback: &'a Rollback, step: &'a Step) -> PlanRollback {
+    fn rollback(
+        &mut self,
+        rollback: &'a Rollback,
+        step: &'a Step,
+        for_each: &Loop,
+    ) -> PlanRollback {
         match rollback {
             Rollback::Undo {
                 action,
                 retry,
                 timeout,
             } => PlanRollback::Undo {
-                action: self.planned_action(action, &With::of(action), step.template),
+                action: self.action(action, &With::of(action), step.template, for_each),
                 retry: retry.as_ref().map(plan_retry),
                 timeout: timeout.map(HumanDuration),
             },

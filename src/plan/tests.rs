@@ -47,7 +47,7 @@ finally:
 outputs: { pid: "{{ steps.restart.outputs.pid }}", where: "{{ vars.region }}" }
 "#;
 
-fn plan_of(text: &str, given: &[(&str, Given)]) -> Result<Plan, Vec<String>> {
+pub(super) fn plan_of(text: &str, given: &[(&str, Given)]) -> Result<Plan, Vec<String>> {
     let (checked, findings) = check_text(text);
     let checked = checked.ok_or_else(|| findings.iter().map(line).collect::<Vec<_>>())?;
     let given: BTreeMap<String, Given> = given

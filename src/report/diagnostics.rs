@@ -79,7 +79,7 @@ fn compact_line(finding: &Diagnostic, indices: &mut Indices, style: Style) -> St
     )
 }
 
-/// One object a finding, with one-based lines and columns (in characters).
+/// One object a finding, with one-based lines and columns (in characters), and each label's bytes.
 pub fn diagnostics_json(findings: &[Diagnostic]) -> Vec<Value> {
     let mut indices = Indices::default();
     findings
@@ -115,6 +115,8 @@ fn label_json(label: &Label, indices: &mut Indices) -> Value {
         "column": column,
         "end_line": end_line,
         "end_column": end_column,
+        "start": label.span.start,
+        "end": label.span.end(),
         "text": label.text,
     })
 }

@@ -24,7 +24,7 @@ use crate::store::RunRecord;
 pub(crate) const START: i64 = 1_795_402_800_000;
 
 pub(crate) fn id(text: &str) -> StepId {
-    StepId::new(text).expect("a valid id")
+    StepId::parse(text).expect("a valid id")
 }
 
 pub(crate) fn seconds(n: u64) -> HumanDuration {
@@ -401,7 +401,7 @@ impl Story {
 
 fn log(step: &str) -> Option<LogRef> {
     Some(LogRef {
-        file: format!("{step}.log"),
+        file: format!("{}.log", id(step).file_stem()),
         bytes: 120,
         digest: Digest::of_bytes(b"log"),
     })

@@ -334,8 +334,16 @@ impl Lines {
     pub(crate) fn failed(&self, row: &StepRow) -> Vec<String> {
         let took = row.duration.map_or(String::new(), human);
         let mut lines = vec![self.step_line(Symbol::Bad, Paint::Bad, row, label(row), &took)];
-        if let Some(failure) = &row.failure {
-            lines.extend(self.failure(failure, row.log.as_ref()));
+        match &row.failure {
+            // What failed in it has told its cause and log already.
+            Some(failure) if !row.children.is_empty() => {
+                let text = output_line(&failure.error.message, self.style);
+                let part = wrap(&text, self.style.width.saturating_sub(6));
+                let part = part.iter().map(|part| self.style.paint(Paint::Bad, part));
+                lines.extend(part.map(|part| format!("    {part}")));
+            }
+            Some(failure) => lines.extend(self.failure(failure, row.log.as_ref())),
+            None => {}
         }
         lines
     }

@@ -8,6 +8,8 @@ mod dry_run;
 mod excerpt;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod fixtures_nested;
 mod graph;
 mod json;
 mod lines;
@@ -17,14 +19,19 @@ mod nested;
 mod next;
 mod outcome;
 mod plain;
+mod plan_steps;
 mod plan_text;
 #[cfg(test)]
 mod robustness;
 mod rows;
+mod sarif;
 mod style;
 mod summary;
 mod tables;
 mod terminal;
+mod test_results;
+#[cfg(test)]
+mod tests_nested;
 mod text;
 mod timeline;
 
@@ -39,6 +46,7 @@ pub use markdown::report_markdown;
 pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
 pub use rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
+pub use sarif::diagnostics_sarif;
 pub use style::Style;
 pub use summary::summary;
 pub use tables::{
@@ -46,5 +54,6 @@ pub use tables::{
     status_json, status_text,
 };
 pub use terminal::{RunView, ViewOptions};
+pub use test_results::{test_result_json, test_results_junit, test_results_text};
 pub use text::safe_text;
 pub use timeline::{CancelRow, Finish, Origin, ResumeRow, Timeline};

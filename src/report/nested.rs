@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lines::label;
 use super::rows::{RowKind, StepRow, StepStatus};
 use crate::base::StepId;
 
@@ -10,6 +11,14 @@ pub(super) fn tree_id(depth: usize, row: &StepRow) -> String {
     match depth {
         0 => row.id.as_str().to_owned(),
         _ => format!("{}{}", "  ".repeat(depth), row.short_id()),
+    }
+}
+
+/// The name for people. Instances bear their loop's, which stands above them.
+pub(super) fn tree_label(row: &StepRow) -> &str {
+    match row.id.key() {
+        Some(_) => "",
+        None => label(row),
     }
 }
 

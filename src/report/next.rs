@@ -113,15 +113,27 @@ pub(crate) fn interrupted(timeline: &Timeline) -> Option<&StepRow> {
         .find(|row| row.status == StepStatus::Interrupted)
 }
 
-/// The step that a rollback was due to, else the first that failed for good, in plan order.
+/// The step that a rollback was due to, else the first that failed for good, in plan order. Of a loop or
+/// sub-runbook the step in it that failed: it is the one that printed why.
 fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
-    if let Some((_, RollbackCause::StepFailed { step })) = &timeline.rollback {
-        return timeline.row(step);
+    let blamed = match &timeline.rollback {
+        Some((_, RollbackCause::StepFailed { step })) => timeline.row(step),
+        _ => None,
+    };
+    if let Some(row) = blamed.filter(|row| row.children.is_empty()) {
+        return Some(row);
     }
-    timeline
-        .rows
-        .iter()
-        .find(|row| row.status == StepStatus::Failed)
+    let tree = timeline.tree();
+    let failed = || {
+        let rows = tree.iter().map(|(_, row)| *row);
+        rows.filter(|row| row.status == StepStatus::Failed)
+    };
+    let inside = |row: &StepRow| match blamed {
+        Some(whole) => row.id.as_str().starts_with(whole.id.as_str()),
+        None => true,
+    };
+    let leaf = failed().find(|row| row.children.is_empty() && inside(row));
+    leaf.or(blamed).or_else(|| failed().next())
 }
 
 /// The step that makes a run stuck: an undo that failed, else a step whose fate is unknown.

@@ -83,15 +83,12 @@ pub(crate) fn outcome_meaning(timeline: &Timeline, plan: &Plan) -> String {
     };
     match finish.outcome {
         Outcome::Succeeded => {
-            let mut text = "every step succeeded or was skipped by its condition".to_owned();
-            let proved = verified(timeline, StepStatus::Succeeded);
-            if !proved.is_empty() {
-                text.push_str(&format!("; proved by `verify`: {}", listed(&proved)));
-            }
-            text
+            let text = "every step succeeded or was skipped by its condition";
+            format!("{text}{}", proved(timeline))
         }
         Outcome::CompletedWithExceptions => {
-            "it went through, but a failure was tolerated or a `finally` step failed".to_owned()
+            let text = "it went through, but a failure was tolerated or a `finally` step failed";
+            format!("{text}{}", proved(timeline))
         }
         Outcome::Failed => format!("it stopped; what was done stays done{}", unproved(timeline)),
         Outcome::RolledBack => match standing(timeline, plan).len() {
@@ -128,6 +125,14 @@ fn verified(timeline: &Timeline, status: StepStatus) -> Vec<&str> {
         .filter(|row| row.part == PlanPart::Verify && row.id.depth() == 0 && row.status == status)
         .map(|row| row.name.as_deref().unwrap_or(row.id.as_str()))
         .collect()
+}
+
+fn proved(timeline: &Timeline) -> String {
+    let proved = verified(timeline, StepStatus::Succeeded);
+    if proved.is_empty() {
+        return String::new();
+    }
+    format!("; proved by `verify`: {}", listed(&proved))
 }
 
 fn unproved(timeline: &Timeline) -> String {

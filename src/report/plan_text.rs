@@ -1,10 +1,11 @@
 //! A plan as text for people: what will run, in which order, with which inputs, and how it is undone.
 
-use super::style::{Paint, Style, Symbol};
-use super::text::{Cell, Table, clip, count, human, one_line, pad, value_text, width};
-use crate::base::{Digest, HumanDuration, Value};
-use crate::model::{Backoff, Effect, OnCancel, OnFailure, Risk, RunbookSeverity, StepOnFailure};
-use crate::plan::{Expr, Plan, PlanAction, PlanRetry, PlanRollback, PlanStep};
+use super::plan_steps::Page;
+use super::style::{Paint, Style};
+use super::text::{Cell, Table, clip, count, one_line, value_text, width};
+use crate::base::{Digest, Value};
+use crate::model::{Effect, OnCancel, OnFailure, Risk, RunbookSeverity};
+use crate::plan::{Expr, Plan, PlanRollback, PlanStep, PointOfNoReturn};
 
 /// The action of a gate; the engine itself performs it.
 pub(crate) const APPROVAL: &str = "approval";
@@ -12,23 +13,22 @@ pub(crate) const APPROVAL: &str = "approval";
 /// The whole plan. `digest` is what votes are bound to; people see its first digits.
 pub fn plan_text(plan: &Plan, digest: &Digest, style: Style) -> String {
     let mut out = header(plan, digest, style);
-    let on_failure = match plan.on_failure {
-        OnFailure::Rollback => StepOnFailure::Rollback,
-        OnFailure::Stop => StepOnFailure::Stop,
-    };
-    let page = Page {
-        style,
-        on_failure,
-        ids: id_column(plan),
-    };
-    out.push('\n');
-    out.push_str(&style.paint(Paint::Bold, &steps_heading(plan)));
-    out.push('\n');
-    out.push_str(&page.steps(&plan.steps, 1));
-    if !plan.finally.is_empty() {
-        let heading = "Finally, whatever happened";
-        out.push_str(&format!("\n{}\n", style.paint(Paint::Bold, heading)));
-        out.push_str(&page.steps(&plan.finally, plan.steps.len() + 1));
+    let page = Page::of(plan, style);
+    let sections = [
+        (&plan.steps, steps_heading(plan)),
+        (
+            &plan.verify,
+            "Verify: only when all of it holds is the run a success".to_owned(),
+        ),
+        (&plan.finally, "Finally, whatever happened".to_owned()),
+    ];
+    let mut number = 1;
+    for (at, (steps, heading)) in sections.into_iter().enumerate() {
+        if at == 0 || !steps.is_empty() {
+            out.push_str(&format!("\n{}\n", style.paint(Paint::Bold, &heading)));
+            out.push_str(&page.steps(steps, number));
+            number += steps.len();
+        }
     }
     out.push_str(&outputs(plan, style));
     if has_template(plan) {
@@ -105,11 +105,20 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
         fact("objectives", objectives.join(", "), Paint::Plain);
     }
     fact("on failure", on_failure_text(plan), Paint::Plain);
+    let crossings = plan.points_of_no_return();
+    if !crossings.is_empty() {
+        fact(
+            "no return",
+            format!("after {}", PointOfNoReturn::list(&crossings)),
+            Paint::Care,
+        );
+    }
     fact("digest", format!("sha256:{}", digest.short()), Paint::Plain);
     format!(
-        "{name}{title}\n{}{}",
+        "{name}{title}\n{}{}{}",
         table.render(style),
-        params(plan, style)
+        params(plan, style),
+        secrets(plan, style)
     )
 }
 
@@ -143,37 +152,60 @@ fn params(plan: &Plan, style: Style) -> String {
     format!("  {heading}\n{}", table.render(style))
 }
 
+/// Where its secrets are to be had; never what they are.
+fn secrets(plan: &Plan, style: Style) -> String {
+    if plan.secrets.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(4);
+    for (name, source) in &plan.secrets {
+        table.row(vec![
+            Cell::new(name, style).paint(Paint::Name),
+            Cell::new(&format!("from {source}"), style),
+        ]);
+    }
+    let heading = style.paint(Paint::Dim, "secrets, had only when a step needs them");
+    format!("  {heading}\n{}", table.render(style))
+}
+
 fn steps_heading(plan: &Plan) -> String {
-    let gates = plan.steps.iter().filter(|step| is_gate(step)).count();
-    let changing = plan
-        .steps
-        .iter()
-        .filter(|step| step.action.effect != Effect::Read && !is_gate(step))
-        .count();
-    let mut text = format!(
-        "{}, {changing} changing something",
-        count(plan.steps.len(), "step")
-    );
-    if gates > 0 {
-        text.push_str(&format!(", {}", count(gates, "gate")));
+    let (mut steps, mut changing, mut gates, mut calls, mut loops) = (0, 0, 0, 0, 0);
+    for (_, step) in all_of(&plan.steps) {
+        loops += usize::from(step.for_each.is_some());
+        if step.block.is_some() {
+            calls += 1;
+            continue;
+        }
+        steps += 1;
+        gates += usize::from(is_gate(step));
+        changing += usize::from(step.action.effect != Effect::Read && !is_gate(step));
+    }
+    let mut text = format!("{}, {changing} changing something", count(steps, "step"));
+    for (n, noun) in [(gates, "gate"), (calls, "sub-runbook"), (loops, "loop")] {
+        if n > 0 {
+            text.push_str(&format!(", {}", count(n, noun)));
+        }
     }
     text
+}
+
+/// The steps with those of their sub-runbooks, each with how deep it lies.
+fn all_of(steps: &[PlanStep]) -> Vec<(usize, &PlanStep)> {
+    let mut open: Vec<(usize, &PlanStep)> = steps.iter().rev().map(|step| (0, step)).collect();
+    let mut all = Vec::new();
+    while let Some((depth, step)) = open.pop() {
+        all.push((depth, step));
+        if let Some(block) = &step.block {
+            let inner: Vec<_> = block.parts().map(|(child, _)| (depth + 1, child)).collect();
+            open.extend(inner.into_iter().rev());
+        }
+    }
+    all
 }
 
 /// Whether a step is a gate.
 pub(crate) fn is_gate(step: &PlanStep) -> bool {
     step.action.uses == APPROVAL
-}
-
-fn id_column(plan: &Plan) -> usize {
-    let longest = plan
-        .steps
-        .iter()
-        .chain(&plan.finally)
-        .map(|step| step.id.as_str().len())
-        .max()
-        .unwrap_or(0);
-    longest.clamp(4, 20)
 }
 
 fn outputs(plan: &Plan, style: Style) -> String {
@@ -187,203 +219,8 @@ fn outputs(plan: &Plan, style: Style) -> String {
     out
 }
 
-/// What all steps of a page share.
-struct Page {
-    style: Style,
-    on_failure: StepOnFailure,
-    ids: usize,
-}
-
-impl Page {
-    fn steps(&self, steps: &[PlanStep], first: usize) -> String {
-        let mut out = String::new();
-        for (i, step) in steps.iter().enumerate() {
-            let above = i.checked_sub(1).and_then(|i| steps.get(i));
-            out.push_str(&self.step(step, above, first + i));
-        }
-        out
-    }
-
-    fn step(&self, step: &PlanStep, above: Option<&PlanStep>, number: usize) -> String {
-        let style = self.style;
-        let gate = is_gate(step);
-        let (symbol, paint) = if gate {
-            (style.symbol(Symbol::Gate), Paint::Care)
-        } else {
-            (" ", Paint::Name)
-        };
-        let id = style.paint(paint, &pad(step.id.as_str(), self.ids));
-        let lead = 4 + 1 + 1 + 1 + self.ids.max(step.id.as_str().len()) + 2;
-        let title = match (&step.name, gate) {
-            (Some(name), true) => format!("GATE: {name}"),
-            (None, true) => "GATE: waits for approval".to_owned(),
-            (Some(name), false) => name.clone(),
-            (None, false) => step.action.uses.clone(),
-        };
-        let title = clip(
-            &one_line(&title, style),
-            style.width.saturating_sub(lead),
-            style,
-        );
-        let title_paint = if gate { Paint::Care } else { Paint::Bold };
-        let mut out = format!(
-            "{number:>4} {} {id}  {}\n",
-            style.paint(paint, symbol),
-            style.paint(title_paint, &title)
-        );
-        let mut line = |key: &str, text: &str, paint: Paint| {
-            out.push_str(&self.detail(key, text, paint));
-        };
-        line("", &self.action_line(step), Paint::Plain);
-        if let Some(needs) = unusual_needs(step, above) {
-            line("needs", &needs, Paint::Plain);
-        }
-        for (key, condition) in [
-            ("when", &step.when),
-            ("until", &step.until),
-            ("verify", &step.verify),
-        ] {
-            if let Some(condition) = condition {
-                line(key, condition, Paint::Template);
-            }
-        }
-        if step.until.is_some() {
-            line("every", &step.every.to_string(), Paint::Plain);
-        }
-        if let Some(retry) = &step.retry {
-            line("retry", &retry_text(retry), Paint::Plain);
-        }
-        if step.on_failure != self.on_failure {
-            line("on failure", step_on_failure(step.on_failure), Paint::Care);
-        }
-        out.push_str(&self.inputs(&step.action, 9));
-        for (name, expr) in &step.outputs {
-            out.push_str(&assignment(&format!("output {name}"), expr, 9, style));
-        }
-        if !gate {
-            out.push_str(&self.undo(step));
-        }
-        out
-    }
-
-    /// Action, effect and limit on one line.
-    fn action_line(&self, step: &PlanStep) -> String {
-        let dot = self.style.symbol(Symbol::Dot);
-        let mut parts = vec![step.action.uses.clone()];
-        if !is_gate(step) {
-            parts.push(step.action.effect.to_string());
-        }
-        if let Some(timeout) = step.timeout {
-            parts.push(if is_gate(step) {
-                format!("lapses after {timeout}")
-            } else {
-                format!("timeout {timeout}")
-            });
-        }
-        parts.join(&format!(" {dot} "))
-    }
-
-    fn detail(&self, key: &str, text: &str, paint: Paint) -> String {
-        let style = self.style;
-        let key = if key.is_empty() {
-            String::new()
-        } else {
-            format!("{} ", style.paint(Paint::Dim, &format!("{key}:")))
-        };
-        let indent = " ".repeat(9);
-        let used = 9 + width(&key);
-        let text = clip(
-            &one_line(text, style),
-            style.width.saturating_sub(used).max(10),
-            style,
-        );
-        format!("{indent}{key}{}\n", style.paint(paint, &text))
-    }
-
-    fn inputs(&self, action: &PlanAction, indent: usize) -> String {
-        entries(&action.with)
-            .iter()
-            .map(|(key, expr)| assignment(key, expr, indent, self.style))
-            .collect()
-    }
-
-    fn undo(&self, step: &PlanStep) -> String {
-        match &step.rollback {
-            Some(PlanRollback::Undo {
-                action,
-                retry,
-                timeout,
-            }) => {
-                let mut text = action.uses.clone();
-                let mut limits: Vec<String> = Vec::new();
-                if let Some(timeout) = timeout {
-                    limits.push(format!("timeout {timeout}"));
-                }
-                if let Some(retry) = retry {
-                    limits.push(retry_text(retry));
-                }
-                if !limits.is_empty() {
-                    text.push_str(&format!(" ({})", limits.join(", ")));
-                }
-                self.detail("undone by", &text, Paint::Good) + &self.inputs(action, 11)
-            }
-            Some(PlanRollback::Irreversible { reason }) => {
-                self.detail("cannot be undone", reason, Paint::Care)
-            }
-            None if step.action.effect == Effect::Read => String::new(),
-            None => self.detail("", "nothing undoes it", Paint::Dim),
-        }
-    }
-}
-
-/// The needs, unless they are just the step above.
-fn unusual_needs(step: &PlanStep, above: Option<&PlanStep>) -> Option<String> {
-    match (step.needs.as_slice(), above) {
-        ([], None) => None,
-        ([], Some(_)) => Some("nothing, starts at once".to_owned()),
-        ([need], Some(above)) if *need == above.id => None,
-        (needs, _) => Some(
-            needs
-                .iter()
-                .map(|need| need.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        ),
-    }
-}
-
-fn step_on_failure(on_failure: StepOnFailure) -> &'static str {
-    match on_failure {
-        StepOnFailure::Stop => "stop, leave everything as it is",
-        StepOnFailure::Rollback => "roll back",
-        StepOnFailure::Continue => "go on; the run then ends with exceptions",
-    }
-}
-
-fn retry_text(retry: &PlanRetry) -> String {
-    let delay = human(retry.delay.0);
-    let growth = match retry.backoff {
-        Backoff::Constant => format!("every {delay}"),
-        Backoff::Linear => format!("after {delay} and longer up to {}", short(retry.max_delay)),
-        Backoff::Exponential => format!("after {delay} doubling to {}", short(retry.max_delay)),
-    };
-    let on = if retry.on.is_empty() {
-        String::new()
-    } else {
-        format!(" on {}", retry.on.join(", "))
-    };
-    format!(
-        "up to {} {growth}{on}",
-        count(retry.attempts as usize, "attempt")
-    )
-}
-
-fn short(duration: HumanDuration) -> String {
-    human(duration.0)
-}
-
 /// `key: value`, or `key ~ template`; on one line, clipped.
-fn assignment(key: &str, expr: &Expr, indent: usize, style: Style) -> String {
+pub(super) fn assignment(key: &str, expr: &Expr, indent: usize, style: Style) -> String {
     let key = one_line(key, style);
     let dynamic = contains_template(expr);
     let sign = if dynamic { " ~ " } else { ": " };
@@ -407,7 +244,7 @@ fn assignment(key: &str, expr: &Expr, indent: usize, style: Style) -> String {
 }
 
 /// The inputs by name.
-fn entries(with: &Expr) -> Vec<(String, Expr)> {
+pub(super) fn entries(with: &Expr) -> Vec<(String, Expr)> {
     match with {
         Expr::Map(map) => map.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         Expr::Value(Value::Object(map)) => map
@@ -450,12 +287,23 @@ fn contains_template(expr: &Expr) -> bool {
 }
 
 fn has_template(plan: &Plan) -> bool {
-    let in_step = |step: &PlanStep| {
+    let in_step = |(_, step): (usize, &PlanStep)| {
         contains_template(&step.action.with)
             || step.outputs.values().any(contains_template)
+            || step
+                .for_each
+                .as_ref()
+                .is_some_and(|each| contains_template(&each.items))
+            || step
+                .block
+                .as_ref()
+                .is_some_and(|block| block.outputs.values().any(contains_template))
             || matches!(&step.rollback, Some(PlanRollback::Undo { action, .. }) if contains_template(&action.with))
     };
-    plan.steps.iter().chain(&plan.finally).any(in_step)
+    [&plan.steps, &plan.verify, &plan.finally]
+        .into_iter()
+        .flat_map(|list| all_of(list))
+        .any(in_step)
         || plan.outputs.values().any(contains_template)
 }
 

@@ -329,7 +329,9 @@ impl StepRow {
         self.ended_at = Some(at);
         self.next_at = None;
         self.duration = match attempt_ms {
-            Some(millis) if self.attempts <= 1 => Some(Duration::from_millis(millis)),
+            Some(millis) if self.attempts <= 1 && self.kind == RowKind::Step => {
+                Some(Duration::from_millis(millis))
+            }
             _ => self.started_at.map(|start| at.since(start)),
         };
     }

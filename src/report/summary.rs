@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::lines::label;
-use super::nested::{tree_id, worth_showing};
+use super::nested::{tree_id, tree_label, worth_showing};
 use super::next::{Places, interrupted, next_command};
 use super::outcome::{
     ids, outcome_look, outcome_meaning, recovery, standing, step_look, step_words, tally_words,
     undone,
 };
-use super::rows::StepRow;
+use super::rows::{StepRow, StepStatus};
 use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, human, one_line, value_text, wrap};
 use super::timeline::Timeline;
@@ -90,10 +89,10 @@ fn steps(timeline: &Timeline, style: Style) -> String {
         table.row(vec![
             Cell::new(style.symbol(symbol), style).paint(paint),
             Cell::new(&tree_id(depth, row), style).paint(Paint::Bold),
-            Cell::new(label(row), style),
-            Cell::new(&step_words(row), style).paint(paint),
+            Cell::new(tree_label(row), style),
+            Cell::new(&words(timeline, row), style).paint(paint),
             Cell::new(&row.duration.map_or(String::new(), human), style).right(),
-            Cell::new(&beside(timeline, row), style).paint(Paint::Dim),
+            Cell::new(&beside(row), style).paint(Paint::Dim),
             Cell::new(mark, style).paint(Paint::Care),
         ]);
     }
@@ -105,10 +104,19 @@ fn steps(timeline: &Timeline, style: Style) -> String {
     out
 }
 
+/// How it stands; of a loop or sub-runbook that did not fail, how what belongs to it stands.
+fn words(timeline: &Timeline, row: &StepRow) -> String {
+    match row.status {
+        StepStatus::Succeeded | StepStatus::Running if !row.children.is_empty() => {
+            tally_words(timeline.tally(row))
+        }
+        _ => step_words(row),
+    }
+}
+
 /// What is to be said beside a step.
-fn beside(timeline: &Timeline, row: &StepRow) -> String {
+fn beside(row: &StepRow) -> String {
     match row.attempts {
-        _ if !row.children.is_empty() => tally_words(timeline.tally(row)),
         0 | 1 if row.part == PlanPart::Verify => "verify".to_owned(),
         0 | 1 => String::new(),
         n => format!("{n} attempts"),

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::lines::{Lines, label, person, vote_word};
-use super::nested::{tree_id, worth_showing};
+use super::lines::{Lines, person, vote_word};
+use super::nested::{tree_id, tree_label, worth_showing};
 use super::next::{NextCommand, Places, next_command};
 use super::outcome::{
     outcome_look, outcome_meaning, recovered_in, recovery, step_look, step_words, tally_words,
@@ -222,7 +222,7 @@ fn steps(timeline: &Timeline, now: Timestamp, style: Style) -> String {
         table.row(vec![
             Cell::new(style.symbol(symbol), style).paint(paint),
             Cell::new(&tree_id(depth, row), style).paint(Paint::Bold),
-            Cell::new(label(row), style),
+            Cell::new(tree_label(row), style),
             Cell::new(&step_words(row), style).paint(paint),
             Cell::new(&took.map_or(String::new(), human), style).right(),
             Cell::new(&remark(timeline, row), style).paint(Paint::Dim),

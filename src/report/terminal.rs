@@ -234,6 +234,7 @@ impl RunView {
             _ => {}
         }
         if let Some(step) = ended(&event.event) {
+            self.settle_below(step, now)?;
             let style = self.lines.style;
             match &mut self.face {
                 Face::Live(live) => {
@@ -285,6 +286,28 @@ impl RunView {
         self.print(vec![line], now)
     }
 
+    /// A loop or sub-runbook has ended: no retry follows in it, so its failures are told before its own
+    /// end.
+    fn settle_below(&mut self, ended: &StepId, now: Timestamp) -> io::Result<()> {
+        if self
+            .timeline
+            .row(ended)
+            .is_none_or(|row| row.children.is_empty())
+        {
+            return Ok(());
+        }
+        let (mut below, mut other) = (Vec::new(), Vec::new());
+        for open in self.unsettled.drain(..) {
+            if is_below(&open.step, ended) {
+                below.push(open);
+            } else {
+                other.push(open);
+            }
+        }
+        self.unsettled = other;
+        self.tell_failures(below, now)
+    }
+
     /// Shows the failures that have waited for `age`.
     fn settle(&mut self, now: Timestamp, age: Duration) -> io::Result<()> {
         // Failures are in the order of their time.
@@ -292,6 +315,10 @@ impl RunView {
             .unsettled
             .partition_point(|open| now.since(open.since) >= age);
         let settled: Vec<Unsettled> = self.unsettled.drain(..due).collect();
+        self.tell_failures(settled, now)
+    }
+
+    fn tell_failures(&mut self, settled: Vec<Unsettled>, now: Timestamp) -> io::Result<()> {
         for open in settled {
             let Some(row) = self.timeline.row(&open.step) else {
                 continue;
@@ -327,6 +354,18 @@ impl RunView {
             Face::Plain(plain) => plain.lines(&lines, at),
         }
     }
+}
+
+/// Whether a step belongs to a loop or sub-runbook, at any depth.
+fn is_below(step: &StepId, whole: &StepId) -> bool {
+    let mut above = step.parent();
+    while let Some(id) = above {
+        if id == *whole {
+            return true;
+        }
+        above = id.parent();
+    }
+    false
 }
 
 /// The step whose attempt ends with this event.

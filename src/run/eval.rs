@@ -4,56 +4,102 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::state::{NodeStatus, RunState};
-use crate::base::{Map, StepId, Value};
-use crate::language::{Condition, ExprError, Reference, Scope};
+use super::defs;
+use super::frame::ROOT;
+use super::node::{Node, NodeStatus};
+use super::state::RunState;
+use crate::base::{Map, Value};
+use crate::language::{Condition, ExprError, Reference, Scope, Template};
 use crate::model::{ObjectTy, Ty};
-use crate::plan::{Expr, PlanStep, run_ty};
+use crate::plan::{Expr, PlanForEach, run_ty};
 
 /// The outputs that `outputs.x` means in this place.
 pub(super) type Own<'a> = Option<(&'a Value, &'a Ty)>;
 
+/// Where an expression stands: in which runbook, and in which instance of a loop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// The frame whose children `steps.x` means.
+    frame: usize,
+    /// The node whose `item` and `index` may be used.
+    node: Option<usize>,
+}
+
+impl Place {
+    /// The run's own runbook, outside of its steps.
+    pub(super) fn root() -> Self {
+        Self::inside(ROOT)
+    }
+
+    /// A runbook, outside of its steps.
+    pub(super) fn inside(frame: usize) -> Self {
+        Self { frame, node: None }
+    }
+
+    /// A step.
+    pub(super) fn of(state: &RunState, node: usize) -> Self {
+        let frame = state.nodes[node].frame;
+        let body = match state.frames[frame].node {
+            // An instance stands where its loop stands.
+            Some(parent) if state.frames[frame].is_loop() => state.nodes[parent].frame,
+            _ => frame,
+        };
+        Self {
+            frame: body,
+            node: Some(node),
+        }
+    }
+}
+
 /// Renders an expression.
-pub(super) fn render(state: &RunState, expr: &Expr, own: Own<'_>) -> Result<Value, ExprError> {
+pub(super) fn render(
+    state: &RunState,
+    place: Place,
+    expr: &Expr,
+    own: Own<'_>,
+) -> Result<Value, ExprError> {
     if let Expr::Value(value) = expr {
         return Ok(value.clone());
     }
     let references = expr.references();
-    expr.render(&scope(state, &references, own))
+    expr.render(&scope(state, place, &references, own))
 }
 
 /// Evaluates a condition.
-pub(super) fn holds(state: &RunState, text: &str, own: Own<'_>) -> Result<bool, ExprError> {
+pub(super) fn holds(
+    state: &RunState,
+    place: Place,
+    text: &str,
+    own: Own<'_>,
+) -> Result<bool, ExprError> {
     let condition = Condition::parse(text)?;
-    condition.holds(&scope(state, condition.references(), own))
+    condition.holds(&scope(state, place, condition.references(), own))
 }
 
-fn scope(state: &RunState, references: &[Reference], own: Own<'_>) -> Scope {
-    let known = |r: &Reference| matches!(r.root(), "params" | "vars");
-    let mut scope = if references.iter().any(known) {
-        state.plan().scope()
-    } else {
-        Scope::new()
-    };
-    let mut steps: BTreeMap<&str, Option<&PlanStep>> = BTreeMap::new();
+/// Whether a condition is about the single instances of a loop. One that cannot be read is not.
+pub(super) fn is_about_item(text: &str) -> bool {
+    let about = |r: &Reference| matches!(r.root(), "item" | "index");
+    Condition::parse(text).is_ok_and(|c| c.references().iter().any(about))
+}
+
+fn scope(state: &RunState, place: Place, references: &[Reference], own: Own<'_>) -> Scope {
+    let mut scope = Scope::new();
+    let mut steps: BTreeMap<&str, Option<usize>> = BTreeMap::new();
     for reference in references {
-        match reference.path.first().map(String::as_str) {
-            Some("run") if !scope.roots().contains_key("run") => {
-                scope.set("run", run(state), run_ty());
-            }
-            Some("outputs") => {
-                if let Some((value, ty)) = own {
-                    scope.set("outputs", value.clone(), ty.clone());
+        match reference.root() {
+            "steps" => match reference.path.get(1) {
+                Some(id) => {
+                    steps
+                        .entry(id)
+                        .or_insert_with(|| step_named(state, place, id));
                 }
-            }
-            Some("steps") => {
-                if let Some(id) = reference.path.get(1) {
-                    steps.entry(id).or_insert_with(|| step_named(state, id));
-                } else {
-                    steps.extend(state.nodes().map(|(s, _)| (s.id.as_str(), Some(s))));
+                None => {
+                    let all = state.frames[place.frame].children();
+                    steps.extend(all.map(|i| (state.step(i).id.as_str(), Some(i))));
                 }
-            }
-            _ => {}
+            },
+            root if scope.roots().contains_key(root) => {}
+            root => set_root(state, place, root, own, &mut scope),
         }
     }
     if !steps.is_empty() {
@@ -63,10 +109,97 @@ fn scope(state: &RunState, references: &[Reference], own: Own<'_>) -> Scope {
     scope
 }
 
-fn step_named<'a>(state: &'a RunState, id: &str) -> Option<&'a PlanStep> {
-    let id = StepId::new(id).ok()?;
-    let node = state.index.get(&id)?;
-    Some(state.step(node))
+fn set_root(state: &RunState, place: Place, root: &str, own: Own<'_>, scope: &mut Scope) {
+    let plan = state.plan();
+    match root {
+        "params" => {
+            let (value, ty) = params(state, place);
+            scope.set("params", value, ty);
+        }
+        "vars" => {
+            let (value, ty) = plan.vars_scope();
+            scope.set("vars", value, ty);
+        }
+        "secrets" => {
+            let (value, ty) = plan.secrets_scope();
+            scope.set("secrets", value, ty);
+        }
+        "run" => scope.set("run", run(state), run_ty()),
+        "outputs" => {
+            if let Some((value, ty)) = own {
+                scope.set("outputs", value.clone(), ty.clone());
+            }
+        }
+        "item" | "index" => {
+            let Some(node) = place.node else { return };
+            let Some((index, item)) = &state.nodes[node].item else {
+                return;
+            };
+            if root == "index" {
+                scope.set("index", json!(index), Ty::Int);
+            } else {
+                scope.set("item", item.clone(), item_ty(state, place, node, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The parameters of the runbook that the place is in.
+fn params(state: &RunState, place: Place) -> (Value, Ty) {
+    let plan = state.plan();
+    let caller = state.frames[place.frame].node;
+    match caller.and_then(|node| Some((node, state.step(node).block.as_deref()?))) {
+        None => plan.params_scope(),
+        Some((node, block)) => {
+            let ty = Ty::Object(ObjectTy {
+                fields: block.params.clone(),
+                required: Vec::new(),
+                open: false,
+            });
+            let inputs = &state.nodes[node].inputs;
+            let value = if inputs.is_null() {
+                json!({})
+            } else {
+                inputs.clone()
+            };
+            (value, ty)
+        }
+    }
+}
+
+/// The type of `item`, as far as the list's own type tells; else what the item shows.
+fn item_ty(state: &RunState, place: Place, node: usize, item: &Value) -> Ty {
+    let list = match &state.step(node).for_each {
+        Some(PlanForEach {
+            items: Expr::Template { text, .. },
+            ..
+        }) => list_ty(state, place, text),
+        _ => None,
+    };
+    match list {
+        Some(Ty::List(item)) if *item != Ty::Any => *item,
+        _ => Ty::of_value(item),
+    }
+}
+
+fn list_ty(state: &RunState, place: Place, text: &str) -> Option<Ty> {
+    let template = Template::parse(text).ok()?;
+    let whole = template.whole()?;
+    match (whole.root(), &whole.path[1..]) {
+        ("params", rest) => params(state, place).1.lookup(rest).ok().cloned(),
+        ("steps", [id, rest @ ..]) => {
+            let step = state.step(step_named(state, place, id)?);
+            step.ty(state.plan()).lookup(rest).ok().cloned()
+        }
+        _ => None,
+    }
+}
+
+fn step_named(state: &RunState, place: Place, id: &str) -> Option<usize> {
+    let frame = &state.frames[place.frame];
+    let local = state.defs.body(frame.body.unwrap_or(defs::ROOT)).get(id)?;
+    Some(frame.first + local)
 }
 
 fn run(state: &RunState) -> Value {
@@ -81,36 +214,40 @@ fn run(state: &RunState) -> Value {
     })
 }
 
-fn steps_scope(state: &RunState, steps: &BTreeMap<&str, Option<&PlanStep>>) -> (Value, Ty) {
+fn steps_scope(state: &RunState, steps: &BTreeMap<&str, Option<usize>>) -> (Value, Ty) {
     let mut values = Map::new();
     let mut types = ObjectTy::default();
-    for (id, step) in steps {
-        let Some((step, node)) = step.and_then(|s| Some((s, state.node(&s.id)?))) else {
-            continue;
-        };
-        let status = match node.status {
-            NodeStatus::Succeeded => "succeeded",
-            NodeStatus::Skipped => "skipped",
-            NodeStatus::Failed | NodeStatus::Tolerated => "failed",
-            NodeStatus::Interrupted => "interrupted",
-            NodeStatus::Pending => "pending",
-            NodeStatus::Gate { .. } => "waiting",
-            NodeStatus::Running | NodeStatus::Polling { .. } | NodeStatus::Retrying { .. } => {
-                "running"
-            }
-        };
-        let duration =
-            crate::base::format_duration(std::time::Duration::from_millis(node.duration_ms));
-        let mut value = json!({
-            "status": status,
-            "duration": duration,
-            "attempts": node.attempt.0,
-        });
-        if !node.outputs.is_null() {
-            value["outputs"] = node.outputs.clone();
-        }
-        values.insert((*id).to_owned(), value);
-        types.fields.insert((*id).to_owned(), step.ty(state.plan()));
+    for (id, node) in steps {
+        let Some(i) = *node else { continue };
+        values.insert((*id).to_owned(), step_value(&state.nodes[i]));
+        let ty = state.step(i).ty(state.plan());
+        types.fields.insert((*id).to_owned(), ty);
     }
     (Value::Object(values), Ty::Object(types))
+}
+
+fn step_value(node: &Node) -> Value {
+    let status = match node.status {
+        NodeStatus::Succeeded => "succeeded",
+        NodeStatus::Skipped => "skipped",
+        NodeStatus::Failed | NodeStatus::Tolerated => "failed",
+        NodeStatus::Interrupted => "interrupted",
+        NodeStatus::Pending => "pending",
+        NodeStatus::Gate { .. } => "waiting",
+        NodeStatus::Probing
+        | NodeStatus::Running
+        | NodeStatus::Open
+        | NodeStatus::Polling { .. }
+        | NodeStatus::Retrying { .. } => "running",
+    };
+    let duration = crate::base::format_duration(std::time::Duration::from_millis(node.duration_ms));
+    let mut value = json!({
+        "status": status,
+        "duration": duration,
+        "attempts": node.attempt.0,
+    });
+    if !node.outputs.is_null() {
+        value["outputs"] = node.outputs.clone();
+    }
+    value
 }

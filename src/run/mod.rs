@@ -5,8 +5,10 @@
 //! the engine, the simulator and a replay share them.
 
 mod decide;
+mod defs;
 mod eval;
-mod index;
+mod frame;
+mod node;
 mod retry;
 mod settle;
 mod state;
@@ -14,11 +16,14 @@ mod state;
 mod tests;
 mod transition;
 mod verdict;
+mod view;
 
 pub use decide::{CallKind, Command, Limits, Target, decide};
+pub use node::{Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
 pub use settle::{Finished, settle};
-pub use state::{GateView, Halt, IllegalTransition, Node, NodeStatus, Phase, RunState, Undo};
+pub use state::{IllegalTransition, RunState};
 pub use verdict::{CastVote, Verdict, verdict};
+pub use view::GateView;
 
 /// Builders of plans for tests of this room and of the engine.
 #[cfg(test)]

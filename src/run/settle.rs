@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::decide::{CallKind, Target};
-use super::eval;
-use super::state::{Node, RunState};
+use super::eval::{self, Place};
+use super::node::{Node, NodeStatus, Undo};
+use super::state::RunState;
 use super::transition::millis;
-use crate::base::{ErrorChain, Map, Timestamp, Value, format_duration};
-use crate::event::{EventKind, Failure, FailureKind, LogRef};
+use crate::base::{AttemptNo, ErrorChain, Map, Timestamp, Value, format_duration};
+use crate::event::{EventKind, Failure, FailureKind, LogRef, SkipReason};
 use crate::language::ExprError;
-use crate::model::Effect;
+use crate::model::{Effect, Ty};
 use crate::plan::{PlanRollback, PlanStep};
 
 /// The end of one call of a handler.
@@ -28,123 +29,205 @@ pub struct Finished {
 ///
 /// Gives `None` when the target is not at work according to the state (its event is already there).
 pub fn settle(state: &RunState, finished: Finished, now: Timestamp) -> Option<EventKind> {
-    let node = state.node(&finished.target.step)?;
-    let step = state.step(state.index.get(&finished.target.step)?);
-    if finished.target.call == CallKind::Undo {
-        return Some(settle_undo(step, node, finished, now));
+    let i = state.get(&finished.target.step)?;
+    let node = &state.nodes[i];
+    let call = Call {
+        state,
+        i,
+        node,
+        step: state.step(i),
+        now,
+    };
+    match finished.target.call {
+        CallKind::Undo if node.undo == Undo::Running => Some(call.undo(finished)),
+        CallKind::Probe if node.status == NodeStatus::Probing => Some(call.probe(finished)),
+        CallKind::Action if node.status == NodeStatus::Running => Some(call.action(finished)),
+        _ => None,
     }
-    Some(settle_step(state, step, node, finished, now))
 }
 
-fn settle_step(
-    state: &RunState,
-    step: &PlanStep,
-    node: &Node,
-    finished: Finished,
+/// A call that ended, and what is known around it.
+struct Call<'a> {
+    state: &'a RunState,
+    i: usize,
+    node: &'a Node,
+    step: &'a PlanStep,
     now: Timestamp,
-) -> EventKind {
-    let attempt = node.attempt;
-    let duration_ms = duration_ms(node, now);
-    let deadline = deadline(node, step.timeout.map(|t| t.0));
-    let log = finished.log;
-    let fail = |failure| EventKind::StepFailed {
-        step: step.id.clone(),
-        attempt,
-        failure,
-        duration_ms,
-        log: log.clone(),
-    };
-    let polled = |outputs, failure| EventKind::StepPolled {
-        step: step.id.clone(),
-        attempt,
-        poll: node.polls,
-        outputs,
-        failure,
-        next_at: now.plus(step.every.0),
-    };
-    let outputs = match finished.result {
-        Ok(outputs) => outputs,
-        // An earlier poll was answered, so the reason is its answer and not the poll that was cut off.
-        Err(failure)
-            if ran_out(&failure, deadline, now) && step.until.is_some() && node.polls > 1 =>
-        {
-            return fail(never_held(step, node));
-        }
-        Err(failure) if ran_out(&failure, deadline, now) => {
-            return fail(timed_out(step.timeout.map(|t| t.0), failure));
-        }
-        // A probe that cannot answer yet is what polling is for.
-        Err(failure)
-            if step.until.is_some()
-                && step.action.effect == Effect::Read
-                && !matches!(failure.sort, FailureKind::Invalid | FailureKind::Cancelled) =>
-        {
-            return polled(Value::Null, Some(failure));
-        }
-        Err(failure) => return fail(failure),
-    };
-    if let Some(until) = &step.until {
-        match eval::holds(
-            state,
-            until,
-            Some((&outputs, state.plan().action_ty(&step.action))),
-        ) {
-            Ok(true) => {}
-            Ok(false) => return polled(outputs, None),
-            Err(error) => return fail(expression("until", until, &error)),
+}
+
+impl Call<'_> {
+    fn place(&self) -> Place {
+        Place::of(self.state, self.i)
+    }
+
+    fn duration_ms(&self) -> u64 {
+        duration_ms(self.node, self.now)
+    }
+
+    fn failed(&self, failure: Failure, log: Option<LogRef>) -> EventKind {
+        EventKind::StepFailed {
+            step: self.node.id.clone(),
+            attempt: self.node.attempt,
+            failure,
+            duration_ms: self.duration_ms(),
+            log,
         }
     }
-    let outputs = match publish(state, step, outputs) {
-        Ok(outputs) => outputs,
-        Err(failure) => return fail(failure),
-    };
+
+    fn polled(&self, outputs: Value, failure: Option<Failure>) -> EventKind {
+        EventKind::StepPolled {
+            step: self.node.id.clone(),
+            attempt: self.node.attempt,
+            poll: self.node.polls,
+            outputs,
+            failure,
+            next_at: self.now.plus(self.step.every.0),
+        }
+    }
+
+    fn action(&self, finished: Finished) -> EventKind {
+        let (state, step, node, now) = (self.state, self.step, self.node, self.now);
+        let deadline = deadline(node, step.timeout.map(|t| t.0));
+        let log = finished.log;
+        let outputs = match finished.result {
+            Ok(outputs) => outputs,
+            // An earlier poll was answered, so the reason is its answer and not the poll that was cut off.
+            Err(failure)
+                if ran_out(&failure, deadline, now) && step.until.is_some() && node.polls > 1 =>
+            {
+                return self.failed(never_held(step, node), log);
+            }
+            Err(failure) if ran_out(&failure, deadline, now) => {
+                return self.failed(timed_out(step.timeout.map(|t| t.0), failure), log);
+            }
+            // A probe that cannot answer yet is what polling is for.
+            Err(failure)
+                if step.until.is_some()
+                    && step.action.effect == Effect::Read
+                    && !matches!(failure.sort, FailureKind::Invalid | FailureKind::Cancelled) =>
+            {
+                return self.polled(Value::Null, Some(failure));
+            }
+            Err(failure) => return self.failed(failure, log),
+        };
+        if let Some(until) = &step.until {
+            let own = Some((&outputs, state.plan().action_ty(&step.action)));
+            match eval::holds(state, self.place(), until, own) {
+                Ok(true) => {}
+                Ok(false) => return self.polled(outputs, None),
+                Err(error) => return self.failed(expression("until", until, &error), log),
+            }
+        }
+        match published(state, self.i, outputs) {
+            Ok(outputs) => EventKind::StepSucceeded {
+                step: node.id.clone(),
+                attempt: node.attempt,
+                outputs,
+                duration_ms: self.duration_ms(),
+                log,
+            },
+            Err(failure) => self.failed(failure, log),
+        }
+    }
+
+    /// The probe of `unless`: done already, or something to do.
+    fn probe(&self, finished: Finished) -> EventKind {
+        let failed = |failure| EventKind::StepFailed {
+            step: self.node.id.clone(),
+            attempt: AttemptNo(0),
+            failure,
+            duration_ms: self.duration_ms(),
+            log: finished.log.clone(),
+        };
+        let Some(unless) = &self.step.unless else {
+            return failed(of_unless(FailureKind::Invalid, Vec::new()));
+        };
+        let limit = self.step.timeout.map(|t| t.0);
+        let outputs = match finished.result {
+            Ok(outputs) => outputs,
+            Err(failure) => {
+                let failure = if ran_out(&failure, deadline(self.node, limit), self.now) {
+                    timed_out(limit, failure)
+                } else {
+                    failure
+                };
+                let mut causes = vec![failure.error.message];
+                causes.extend(failure.error.causes);
+                return failed(Failure {
+                    hint: failure.hint,
+                    log_tail: failure.log_tail,
+                    ..of_unless(failure.sort, causes)
+                });
+            }
+        };
+        let ty = match &unless.probe {
+            Some(probe) => self.state.plan().action_ty(probe),
+            None => &Ty::Any,
+        };
+        let condition = &unless.condition;
+        match eval::holds(self.state, self.place(), condition, Some((&outputs, ty))) {
+            Ok(true) => EventKind::StepSkipped {
+                step: self.node.id.clone(),
+                reason: SkipReason::AlreadyDone {
+                    condition: condition.clone(),
+                    outputs,
+                },
+            },
+            Ok(false) => EventKind::StepProbed {
+                step: self.node.id.clone(),
+                outputs,
+            },
+            Err(error) => failed(expression("unless", condition, &error)),
+        }
+    }
+
+    fn undo(&self, finished: Finished) -> EventKind {
+        let timeout = match &self.step.rollback {
+            Some(PlanRollback::Undo { timeout, .. }) => timeout.map(|t| t.0),
+            _ => None,
+        };
+        let (step, attempt) = (self.node.id.clone(), self.node.undo_attempt);
+        let (duration_ms, log) = (self.duration_ms(), finished.log);
+        match finished.result {
+            Ok(outputs) => EventKind::UndoSucceeded {
+                step,
+                attempt,
+                outputs,
+                duration_ms,
+                log,
+            },
+            Err(failure) => EventKind::UndoFailed {
+                step,
+                attempt,
+                failure: if ran_out(&failure, deadline(self.node, timeout), self.now) {
+                    timed_out(timeout, failure)
+                } else {
+                    failure
+                },
+                duration_ms,
+                log,
+            },
+        }
+    }
+}
+
+/// What a step publishes: what its action or sub-runbook gave, and what it adds; `verify` must hold.
+pub(super) fn published(state: &RunState, i: usize, own: Value) -> Result<Value, Failure> {
+    let step = state.step(i);
+    let outputs = add_outputs(state, i, own)?;
     if let Some(verify) = &step.verify {
         let ty = step.outputs_ty(state.plan());
-        match eval::holds(state, verify, Some((&outputs, &ty))) {
+        match eval::holds(state, Place::of(state, i), verify, Some((&outputs, &ty))) {
             Ok(true) => {}
-            Ok(false) => return fail(not_verified(verify, &outputs)),
-            Err(error) => return fail(expression("verify", verify, &error)),
+            Ok(false) => return Err(not_verified(verify, &outputs)),
+            Err(error) => return Err(expression("verify", verify, &error)),
         }
     }
-    EventKind::StepSucceeded {
-        step: step.id.clone(),
-        attempt,
-        outputs,
-        duration_ms,
-        log,
-    }
+    Ok(outputs)
 }
 
-fn settle_undo(step: &PlanStep, node: &Node, finished: Finished, now: Timestamp) -> EventKind {
-    let timeout = match &step.rollback {
-        Some(PlanRollback::Undo { timeout, .. }) => timeout.map(|t| t.0),
-        _ => None,
-    };
-    let duration_ms = duration_ms(node, now);
-    match finished.result {
-        Ok(outputs) => EventKind::UndoSucceeded {
-            step: step.id.clone(),
-            attempt: node.undo_attempt,
-            outputs,
-            duration_ms,
-            log: finished.log,
-        },
-        Err(failure) => EventKind::UndoFailed {
-            step: step.id.clone(),
-            attempt: node.undo_attempt,
-            failure: if ran_out(&failure, deadline(node, timeout), now) {
-                timed_out(timeout, failure)
-            } else {
-                failure
-            },
-            duration_ms,
-            log: finished.log,
-        },
-    }
-}
-
-/// The action's outputs and those that the step adds.
-fn publish(state: &RunState, step: &PlanStep, outputs: Value) -> Result<Value, Failure> {
+fn add_outputs(state: &RunState, i: usize, outputs: Value) -> Result<Value, Failure> {
+    let step = state.step(i);
     if step.outputs.is_empty() {
         return Ok(outputs);
     }
@@ -152,10 +235,11 @@ fn publish(state: &RunState, step: &PlanStep, outputs: Value) -> Result<Value, F
         Value::Object(map) => map.clone(),
         _ => Map::new(),
     };
+    let ty = step.own_ty(state.plan());
     for (name, expr) in &step.outputs {
-        let own = Some((&outputs, state.plan().action_ty(&step.action)));
-        let value =
-            eval::render(state, expr, own).map_err(|error| expression("outputs", name, &error))?;
+        let own = Some((&outputs, ty.as_ref()));
+        let value = eval::render(state, Place::of(state, i), expr, own)
+            .map_err(|error| expression("outputs", name, &error))?;
         all.insert(name.clone(), value);
     }
     Ok(Value::Object(all))
@@ -221,6 +305,19 @@ pub(super) fn expression(place: &str, text: &str, error: &ExprError) -> Failure 
         error: ErrorChain {
             message: format!("`{place}` cannot be computed: `{text}`"),
             causes: vec![error.message.clone()],
+        },
+        hint: None,
+        log_tail: Vec::new(),
+    }
+}
+
+/// The failure of a probe: nothing was tried, because it is not known whether there is work to do.
+fn of_unless(sort: FailureKind, causes: Vec<String>) -> Failure {
+    Failure {
+        sort,
+        error: ErrorChain {
+            message: "the probe of `unless` failed, so the step was not tried".to_owned(),
+            causes,
         },
         hint: None,
         log_tail: Vec::new(),

@@ -93,6 +93,26 @@ impl Repository {
         yaml_names(&self.environments_folder())
     }
 
+    /// The test file of a runbook.
+    pub fn test_file(&self, name: &str) -> PathBuf {
+        self.folder()
+            .join("tests")
+            .join(format!("{name}.test.yaml"))
+    }
+
+    /// The test files (`runbooks/tests/NAME.test.yaml`), sorted; none when there is no such folder.
+    ///
+    /// # Errors
+    /// [`SettingsError::List`] when the folder cannot be read.
+    pub fn test_files(&self) -> Result<Vec<PathBuf>, SettingsError> {
+        let folder = self.folder().join("tests");
+        let names = yaml_names(&folder)?;
+        let tests = names.into_iter().filter(|name| name.ends_with(".test"));
+        Ok(tests
+            .map(|name| folder.join(format!("{name}.yaml")))
+            .collect())
+    }
+
     fn folder(&self) -> PathBuf {
         self.root.join(Self::FOLDER)
     }

@@ -90,19 +90,24 @@ fn programs_get_the_events_of_the_journal() {
 fn a_dry_run_performs_only_what_reads() {
     let env = TestEnv::with_runbook("deploy", DEPLOY);
     assert_snapshot!(env.run(["exec", "deploy", "--dry-run"]), @r#"
-    Dry run: only steps that read were performed.
+    Dry run: only steps that read were performed; the others show what they would do.
     ✓ before  Record what runs  performed
         {"duration":"[DURATION]","exit_code":0,"stdout":"before","truncated":false,"values":{}}
     ◇ go  approval  would wait for approval
         Deploy v1?
-    ● put  Put it in place  would do exactly
+    ● put  Put it in place  exact
+        /bin/sh -eu -c
         echo put v1 | tee -a marker
-    ● left  shell  would do exactly
-        echo left
-    ● right  shell  would do exactly
-        echo right
-    ● tell  shell  would do exactly
+    ✓ left  shell  performed, as things are now
+        {"duration":"[DURATION]","exit_code":0,"stdout":"left","truncated":false,"values":{}}
+    ✓ right  shell  performed, as things are now
+        {"duration":"[DURATION]","exit_code":0,"stdout":"right","truncated":false,"values":{}}
+    finally, whatever happened
+    ● tell  shell  predicted
+        /bin/sh -eu -c
         echo succeeded
+
+    3 performed, 1 at a gate, 1 exact, 1 predicted
     "#);
     assert!(!env.root().join("marker").exists());
     let runs = env.run(["runs"]);

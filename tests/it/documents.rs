@@ -49,6 +49,7 @@ fn links_between_documents_lead_somewhere() {
         ("", "README.md"),
         ("", "CONTRIBUTING.md"),
         ("", "CHANGELOG.md"),
+        ("docs", "docs/editor.md"),
         ("docs/design", "docs/design/house.md"),
         ("docs/design", "docs/design/core.md"),
     ] {

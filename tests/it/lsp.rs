@@ -168,8 +168,7 @@ fn place(line: u32, start: u32, end: u32) -> Value {
 }
 
 /// A step that uses an unknown action, behind letters that are wide in every encoding but one.
-const BROKEN: &str =
-    "runbook: v1\nname: a\ntitle: A\nsteps:\n  - { name: \"ü𝄞\", id: x, uses: wiat }\n";
+const BROKEN: &str = "runbook: v1\nname: a\ntitle: A\nsteps:\n  - { name: \"ü𝄞\", id: x, uses: wiat, with: { duration: 1s } }\n";
 
 fn repository() -> TestEnv {
     let env = TestEnv::with_runbook("a", BROKEN);
@@ -312,7 +311,8 @@ fn what_is_not_saved_yet_counts_and_so_does_what_others_save() {
     let mut editor = Editor::ready(&env, &watch);
     let registered = editor.until(|message| message["method"] == "client/registerCapability");
     assert!(registered["params"].to_string().contains("**/*.yaml"));
-    let text = "runbook: v1\nname: a\nsteps:\n  - { id: x, uses: service.stop, with: { service: web }, rollback: { irreversible: true, reason: because } }\n";
+    let text =
+        "runbook: v1\nname: a\nsteps:\n  - { id: x, uses: service.stop, with: { service: web } }\n";
     editor.open("runbooks/a.yaml", text);
     let codes = |found: &[Value]| -> Vec<String> {
         found

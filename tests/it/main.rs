@@ -8,15 +8,22 @@
 
 mod architecture;
 mod bad_input;
+mod check_fixtures;
 mod cli_ending;
 mod cli_exec;
 mod cli_gates;
+mod cli_language;
 mod cli_look;
 mod documents;
 mod end_to_end;
+mod fuzz_corpus;
+mod language_reference;
 mod lsp;
+mod previews;
+mod schema_corpus;
 mod schemas;
 mod secrets;
+mod shipped_tests;
 mod support;
 mod surface;
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runbook::base::{Diagnostic, Diagnostics, Severity, SourceFile, Value};
-use runbook::check::{check, check_environment, check_policy};
+use runbook::check::{Runbooks, check_environment, check_policy};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
-    Limits, decode_environment, decode_policy, decode_runbook, environment_schema, parse_yaml,
-    policy_schema, runbook_schema, schema_text,
+    Limits, decode_environment, decode_policy, decode_runbook, decode_test_file,
+    environment_schema, parse_yaml, policy_schema, runbook_schema, schema_text, test_schema,
 };
-use runbook::model::{ActionCatalog, Environment};
+use runbook::model::{ActionCatalog, Environment, Runbook};
+use runbook::settings::Repository;
 
 /// What the examples name, and no more than that.
 const ENVIRONMENT: &str = "\
@@ -60,9 +61,15 @@ enum Format {
     Runbook,
     Environment,
     Policy,
+    Test,
 }
 
-const FORMATS: [Format; 3] = [Format::Runbook, Format::Environment, Format::Policy];
+const FORMATS: [Format; 4] = [
+    Format::Runbook,
+    Format::Environment,
+    Format::Policy,
+    Format::Test,
+];
 
 /// The format that a text begins with, below comments and empty lines.
 fn format_of(text: &str) -> Option<Format> {
@@ -73,6 +80,7 @@ fn format_of(text: &str) -> Option<Format> {
         ["runbook:", "v1", ..] => Some(Format::Runbook),
         ["environment:", "v1", ..] => Some(Format::Environment),
         ["policy:", "v1", ..] => Some(Format::Policy),
+        ["test:", "v1", ..] => Some(Format::Test),
         _ => None,
     }
 }
@@ -81,6 +89,21 @@ fn environment_of(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Option<E
     let environment = decode_environment(source, diags)?;
     check_environment(&environment, &catalog(), diags);
     Some(environment)
+}
+
+/// A runbook beside those of this repository, so that it can run them.
+fn with_called(runbook: Runbook, diags: &mut Diagnostics) -> Runbooks {
+    let repository = Repository::at(root());
+    let mut runbooks = Runbooks::named(repository.runbooks().expect("a readable folder"));
+    let name = runbook.name.value.clone();
+    runbooks.insert(&name, Some(runbook));
+    while let Some(called) = runbooks.missing() {
+        let path = repository.runbook_file(&called);
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        let source = SourceFile::new(repository.shown(&path), text);
+        runbooks.insert(&called, decode_runbook(&source, diags));
+    }
+    runbooks
 }
 
 /// Every finding in a file, warnings included.
@@ -95,7 +118,9 @@ fn findings(
     match format {
         Format::Runbook => {
             if let Some(runbook) = decode_runbook(&source, &mut diags) {
-                check(runbook, environment, &catalog(), &mut diags);
+                let name = runbook.name.value.clone();
+                let mut runbooks = with_called(runbook, &mut diags);
+                runbooks.check(&name, environment, &catalog(), &mut diags);
             }
         }
         Format::Environment => {
@@ -105,6 +130,9 @@ fn findings(
             if let Some(policy) = decode_policy(&source, &mut diags) {
                 check_policy(&policy, &mut diags);
             }
+        }
+        Format::Test => {
+            decode_test_file(&source, &mut diags);
         }
     }
     diags.into_sorted()
@@ -134,6 +162,7 @@ fn schema(format: Format) -> (&'static str, Value) {
             environment_schema(&catalog()),
         ),
         Format::Policy => ("schemas/policy.schema.json", policy_schema()),
+        Format::Test => ("schemas/test.schema.json", test_schema()),
     }
 }
 

@@ -42,9 +42,11 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
     created  runbooks/hello.yaml
     created  runbooks/environments/local.yaml
     created  runbooks/policy.yaml
+    created  runbooks/tests/hello.test.yaml
     created  schemas/runbook.schema.json
     created  schemas/environment.schema.json
     created  schemas/policy.schema.json
+    created  schemas/test.schema.json
     ------- stderr
     next: runbook exec hello
     ");
@@ -54,9 +56,11 @@ fn init_creates_what_is_missing_and_overwrites_nothing() {
     created  runbooks/policy.yaml
     kept     runbooks/hello.yaml (it was there)
     kept     runbooks/environments/local.yaml (it was there)
+    kept     runbooks/tests/hello.test.yaml (it was there)
     kept     schemas/runbook.schema.json (it was there)
     kept     schemas/environment.schema.json (it was there)
     kept     schemas/policy.schema.json (it was there)
+    kept     schemas/test.schema.json (it was there)
     ");
     assert_eq!(env.read("runbooks/hello.yaml"), "mine\n");
 }

@@ -2,20 +2,22 @@
 
 use serde_json::json;
 
-use crate::base::{Diagnostics, Severity};
-use crate::check::check_policy;
-use crate::cli::args::CheckArgs;
+use crate::base::{Clock, Diagnostic, Diagnostics, Severity};
+use crate::check::{check_policy, check_review};
+use crate::cli::args::{CheckArgs, CheckFormat, DenyLevel};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
 use crate::cli::workspace::Workspace;
 use crate::language::decode_policy;
-use crate::report::{diagnostics_json, diagnostics_text};
+use crate::report::{diagnostics_json, diagnostics_sarif, diagnostics_text};
+use crate::settings::SystemClock;
 
 pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, CliError> {
     let workspace = Workspace::open(context)?;
     let mut diags = Diagnostics::new();
     let mut files = 0;
+    let today = SystemClock.now().to_utc().date_naive();
     let chosen = &context.settings.environment;
     let environment = workspace.environment(chosen, &mut diags)?;
     files += 1;
@@ -33,36 +35,57 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     };
     let mut loaded = workspace.runbooks()?;
     for name in &runbooks {
-        workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
+        let checked = workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
+        if let Some(checked) = checked {
+            check_review(checked.runbook(), today, &mut diags);
+        }
         files += 1;
     }
     let findings = diags.into_sorted();
-    if context.out.is_json() {
-        for finding in diagnostics_json(&findings) {
-            context.out.json(&finding)?;
-        }
-        let errors = findings
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count();
-        context
-            .out
-            .json(&json!({ "files": files, "errors": errors, "findings": findings.len() }))?;
-    } else if findings.is_empty() {
-        context
-            .out
-            .line(format_args!("{files} files checked, nothing found"))?;
-    } else {
-        context
-            .out
-            .raw(diagnostics_text(&findings, context.style()).as_bytes())?;
-    }
-    let failed = findings.iter().any(|d| d.severity == Severity::Error);
-    Ok(if failed {
+    show(context, args, files, &findings)?;
+    let worst = match args.deny {
+        None => Severity::Error,
+        Some(DenyLevel::Warnings) => Severity::Warning,
+        Some(DenyLevel::Notes) => Severity::Note,
+    };
+    Ok(if findings.iter().any(|d| d.severity >= worst) {
         ExitStatus::INVALID
     } else {
         ExitStatus::SUCCEEDED
     })
+}
+
+fn show(
+    context: &Context,
+    args: &CheckArgs,
+    files: usize,
+    findings: &[Diagnostic],
+) -> Result<(), CliError> {
+    let out = &context.out;
+    let format = args.format.unwrap_or(match out.is_json() {
+        true => CheckFormat::Json,
+        false => CheckFormat::Human,
+    });
+    match format {
+        CheckFormat::Human if findings.is_empty() => {
+            out.line(format_args!("{files} files checked, nothing found"))
+        }
+        CheckFormat::Human => out.raw(diagnostics_text(findings, context.style()).as_bytes()),
+        CheckFormat::Json => {
+            for finding in diagnostics_json(findings) {
+                out.json(&finding)?;
+            }
+            let number = |level| findings.iter().filter(|d| d.severity == level).count();
+            out.json(&json!({
+                "files": files,
+                "findings": findings.len(),
+                "errors": number(Severity::Error),
+                "warnings": number(Severity::Warning),
+                "notes": number(Severity::Note),
+            }))
+        }
+        CheckFormat::Sarif => out.json(&diagnostics_sarif(findings, env!("CARGO_PKG_VERSION"))),
+    }
 }
 
 /// Checks the policy, if the repository has one; says whether it has.

@@ -2,7 +2,7 @@
 
 use super::{
     actions, audit, check, completions, exec, explain, init, logs, lsp, plan, repository, runs,
-    schema, version, vote,
+    schema, test, version, vote,
 };
 use crate::cli::args::Command;
 use crate::cli::context::Context;
@@ -20,6 +20,7 @@ pub(in crate::cli) fn dispatch(
         Command::List(args) => repository::list(context, args),
         Command::Show(args) => repository::show(context, args),
         Command::Check(args) => check::run(context, args),
+        Command::Test(args) => test::run(context, args),
         Command::Plan(args) => plan::plan(context, args),
         Command::Graph(args) => plan::graph(context, args),
         Command::Exec(args) => exec::exec(context, args),

@@ -18,6 +18,7 @@ const FIRST: &str = "hello";
 const RUNBOOK: &str = include_str!("init/hello.yaml");
 const ENVIRONMENT: &str = include_str!("init/local.yaml");
 const POLICY: &str = include_str!("init/policy.yaml");
+const TEST: &str = include_str!("init/hello.test.yaml");
 
 pub(super) fn run(context: &Context) -> Result<ExitStatus, CliError> {
     let start = &context.settings.start;
@@ -27,6 +28,7 @@ pub(super) fn run(context: &Context) -> Result<ExitStatus, CliError> {
         (repository.runbook_file(FIRST), RUNBOOK.to_owned()),
         (repository.environment_file("local"), ENVIRONMENT.to_owned()),
         (repository.policy_file(), POLICY.to_owned()),
+        (repository.test_file(FIRST), TEST.to_owned()),
     ];
     // The `$schema` line of each file names one of these, so that an editor completes its keys.
     let folder = repository.root().join(schema::FOLDER);

@@ -6,36 +6,49 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::base::did_you_mean;
+use crate::base::{EventSeq, StepId, did_you_mean};
 use crate::cli::args::LogsArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::Record;
 use crate::plan::Plan;
-use crate::report::safe_text;
+use crate::report::{Timeline, safe_text};
 
 pub(super) fn run(context: &Context, args: &LogsArgs) -> Result<ExitStatus, CliError> {
     let record = Record::open_to_read(&context.settings)?;
     let id = record.store.find_run(&args.run)?;
     let plan = Plan::from_json(&record.store.plan_json(id)?)
         .map_err(|error| CliError::from_error(ErrorKind::Record, &error))?;
-    let steps: Vec<&str> = plan
-        .steps
-        .iter()
-        .chain(&plan.finally)
-        .map(|step| step.id.as_str())
-        .collect();
-    let chosen = match &args.step {
-        None => steps,
-        Some(step) if steps.contains(&step.as_str()) => vec![step.as_str()],
-        Some(step) => return Err(unknown_step(step, &steps)),
+    let events = record.store.events_after(id, EventSeq(0))?;
+    let timeline = Timeline::of(&plan, &events);
+    let known: Vec<&StepId> = timeline.tree().iter().map(|(_, row)| &row.id).collect();
+    let chosen: Vec<&StepId> = match &args.step {
+        None => known,
+        Some(wanted) => {
+            let of_it: Vec<&StepId> = known
+                .iter()
+                .copied()
+                .filter(|step| belongs_to(step, wanted))
+                .collect();
+            if of_it.is_empty() {
+                return Err(unknown_step(wanted, &known));
+            }
+            of_it
+        }
     };
     let folder = record.layout.run_logs(id);
     let mut logs: Vec<(String, PathBuf)> = Vec::new();
     for step in chosen {
-        for name in [step.to_owned(), format!("{step}.undo")] {
-            let path = folder.join(format!("{name}.log"));
+        for call in ["unless", "", "undo"] {
+            let (name, file) = match call {
+                "" => (step.to_string(), step.file_stem()),
+                call => (
+                    format!("{step} ({call})"),
+                    format!("{}.{call}", step.file_stem()),
+                ),
+            };
+            let path = folder.join(format!("{file}.log"));
             if path.exists() {
                 logs.push((name, path));
             }
@@ -87,10 +100,43 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
         .next(format!("ls -la {}", path.display()))
 }
 
-fn unknown_step(step: &str, known: &[&str]) -> CliError {
+/// Whether a step is the wanted one, or belongs to the wanted loop or sub-runbook.
+fn belongs_to(step: &StepId, wanted: &str) -> bool {
+    step.as_str()
+        .strip_prefix(wanted)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
+}
+
+/// Ids that an error lists at most.
+const LISTED: usize = 20;
+
+fn unknown_step(step: &str, known: &[&StepId]) -> CliError {
     let error = CliError::new(ErrorKind::Usage, format!("the run has no step `{step}`"));
-    match did_you_mean(step, known.iter().copied()) {
+    match did_you_mean(step, known.iter().map(|id| id.as_str())) {
         Some(near) => error.next(format!("did you mean `{near}`?")),
-        None => error.next(format!("its steps are: {}", known.join(", "))),
+        None => {
+            let names: Vec<&str> = known.iter().take(LISTED).map(|id| id.as_str()).collect();
+            let more = match known.len().saturating_sub(LISTED) {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            error.next(format!("its steps are: {}{more}", names.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_or_caller_means_all_that_belongs_to_it() {
+        let is =
+            |step: &str, wanted: &str| belongs_to(&StepId::parse(step).expect("valid"), wanted);
+        assert!(is("restart", "restart") && is("restart[api]", "restart"));
+        assert!(is("restart[api]", "restart[api]") && is("deploy/put", "deploy"));
+        assert!(is("deploy[a]/put[1]", "deploy[a]"));
+        assert!(!is("restart_all", "restart") && !is("restart", "restart[api]"));
+        assert!(!is("restart[api-2]", "restart[api]") && !is("put", "deploy/put"));
     }
 }

@@ -14,6 +14,7 @@ mod plan;
 mod repository;
 mod runs;
 mod schema;
+mod test;
 mod version;
 mod vote;
 

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use crate::base::canonical_json;
 use crate::cli::args::{GraphArgs, GraphFormat, PlanArgs};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
 use crate::cli::workspace::Workspace;
+use crate::plan::Plan;
 use crate::report::{graph_dot, graph_mermaid, graph_svg, graph_text, plan_text};
 
 pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitStatus, CliError> {
@@ -14,12 +16,24 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitStatus, Cli
     let plan = workspace.plan(context, &args.runbook, &args.params)?.plan;
     if context.out.is_json() {
         // Canonical, so that two plans can be compared byte by byte.
-        context.out.line(plan.canonical_json())?;
+        context.out.line(for_programs(&plan)?)?;
     } else {
         let text = plan_text(&plan, &plan.digest(), context.style());
         context.out.raw(text.as_bytes())?;
     }
     Ok(ExitStatus::SUCCEEDED)
+}
+
+/// The plan as it is stored, and where it can no longer be undone.
+fn for_programs(plan: &Plan) -> Result<String, CliError> {
+    let mut value = serde_json::to_value(plan)
+        .map_err(|error| CliError::bug(format!("a plan is not JSON: {error}")))?;
+    value["points_of_no_return"] = plan
+        .points_of_no_return()
+        .iter()
+        .map(|point| json!({ "step": point.step.as_str(), "reason": point.reason }))
+        .collect();
+    Ok(canonical_json(&value))
 }
 
 pub(super) fn graph(context: &Context, args: &GraphArgs) -> Result<ExitStatus, CliError> {

@@ -10,16 +10,19 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::workspace::registry;
-use crate::language::{environment_schema, policy_schema, runbook_schema, schema_text};
+use crate::language::{
+    environment_schema, policy_schema, runbook_schema, schema_text, test_schema,
+};
 use crate::model::ActionCatalog;
 
 /// The folder of the schemas in a repository, as the `$schema` lines of its files name it.
 pub(super) const FOLDER: &str = "schemas";
 
-const KINDS: [(SchemaKind, &str); 3] = [
+const KINDS: [(SchemaKind, &str); 4] = [
     (SchemaKind::Runbook, "runbook.schema.json"),
     (SchemaKind::Environment, "environment.schema.json"),
     (SchemaKind::Policy, "policy.schema.json"),
+    (SchemaKind::Test, "test.schema.json"),
 ];
 
 pub(super) fn run(context: &Context, args: &SchemaArgs) -> Result<ExitStatus, CliError> {
@@ -58,6 +61,7 @@ fn schema(kind: SchemaKind, catalog: &ActionCatalog) -> Value {
         SchemaKind::Runbook => runbook_schema(catalog),
         SchemaKind::Environment => environment_schema(catalog),
         SchemaKind::Policy => policy_schema(),
+        SchemaKind::Test => test_schema(),
     }
 }
 

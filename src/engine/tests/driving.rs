@@ -253,7 +253,7 @@ async fn a_waiting_run_is_left_and_goes_on_after_a_vote() {
     let handle = world.start(made.clone(), true).await;
     let run = handle.run;
     match handle.join().await.expect("drives") {
-        RunEnd::Waiting(gates) => assert_eq!(gates[0].message, "go on?"),
+        RunEnd::Waiting(gates) => assert_eq!(gates[0].message, "go on? (no way back after: after)"),
         other => panic!("{other:?}"),
     }
     world

@@ -4,17 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fields::Fields;
-use super::keys::{ENVIRONMENT, ObjectSpec, POLICY, RUNBOOK};
+use super::keys::{ENVIRONMENT, ObjectSpec, POLICY, RUNBOOK, TEST};
 use super::reader::{Reader, describe};
 use crate::base::{Diagnostics, SourceFile, Span, Spanned};
 use crate::language::codes;
 use crate::language::yaml::{Limits, parse_yaml};
 use crate::model::{YamlValue, YamlValueKind};
 
-const KINDS: [(&str, &str, &ObjectSpec); 3] = [
+const KINDS: [(&str, &str, &ObjectSpec); 4] = [
     ("runbook", "`runbooks/`", &RUNBOOK),
     ("environment", "`runbooks/environments/`", &ENVIRONMENT),
     ("policy", "`runbooks/policy.yaml`", &POLICY),
+    ("test", "`runbooks/tests/`", &TEST),
 ];
 
 /// Reads a file of one kind up to its keys. `None` when the rest cannot be judged.

@@ -15,17 +15,21 @@ mod reader;
 mod runbook;
 mod secret;
 mod step;
+mod test_file;
 mod unless;
 mod verify;
 
 pub(super) use call::CALL_REFUSES;
 pub use environment::decode_environment;
 pub(super) use keys::{
-    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TYPES,
-    failure_names,
+    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TEST,
+    TYPES, failure_names,
 };
 pub use policy::decode_policy;
 pub use runbook::decode_runbook;
+pub use test_file::decode_test_file;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_loops;

@@ -412,6 +412,19 @@ impl Reader<'_> {
         Fields::open(self, field.value, spec, field.key.name, field.key.example)
     }
 
+    /// A map of identifiers to any values, with the places of the names; empty when it is no map.
+    pub(super) fn map_of_identifiers(
+        &mut self,
+        field: Option<Field>,
+        what: &str,
+    ) -> IndexMap<String, (Span, YamlValue)> {
+        let map = self.map(field).unwrap_or_default();
+        for (name, (span, _)) in &map {
+            self.identifier(name, what, *span);
+        }
+        map
+    }
+
     /// A map of identifiers to any values, such as `outputs` and `vars`. `None` when a name is refused.
     pub(super) fn values(
         &mut self,

@@ -201,10 +201,10 @@ fn a_finding_says_what_where_and_what_to_do() {
             "permitted here: id",
         ),
         (
-            "    for_each: [a]\n",
+            "    run_on: pool\n",
             codes::NOT_YET,
-            "`for_each` in a step is not supported yet",
-            "for_each",
+            "`run_on` in a step is not supported yet",
+            "run_on",
             "take it out",
         ),
         (
@@ -328,7 +328,7 @@ fn a_runbook_with_small_mistakes_can_still_be_checked() {
     for keys in [
         "    time_out: 5s\n",
         "    timeout: 5\n",
-        "    secrets: [a]\n",
+        "    run_on: pool\n",
     ] {
         let (book, diags) = runbook(&with_step(keys));
         assert_eq!(diags.len(), 1, "{keys}");

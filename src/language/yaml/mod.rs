@@ -10,7 +10,7 @@ mod syntax;
 
 pub use build::parse_yaml;
 pub use limits::Limits;
-pub use place::place_in_text;
+pub use place::{TextPlaces, place_in_text};
 pub(in crate::language) use problems::first_line;
 pub use syntax::source_from_bytes;
 

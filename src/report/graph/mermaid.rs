@@ -5,32 +5,54 @@ use crate::plan::Plan;
 use crate::report::style::Style;
 use crate::report::text::one_line;
 
-/// The drawing as Mermaid.
+/// The drawing as Mermaid. A sub-runbook is a subgraph below the step that calls it.
 pub fn graph_mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart TD\n");
-    out.push_str(&section_mermaid(&Section::steps(plan), "  "));
-    let finally = Section::finally(plan);
-    if !finally.nodes.is_empty() {
-        out.push_str("  subgraph finally_steps [\"finally\"]\n");
-        out.push_str(&section_mermaid(&finally, "    "));
-        out.push_str("  end\n");
-    }
+    sections_mermaid(&Section::all(plan), "", "  ", &mut out);
     out.push_str("  classDef gate fill:#fff3cd,stroke:#b8860b,color:#000\n");
     out.push_str("  classDef undoable stroke:#2e7d32,stroke-width:2px\n");
     out.push_str("  classDef irreversible stroke:#c62828,stroke-width:3px\n");
     out
 }
 
-fn section_mermaid(section: &Section, indent: &str) -> String {
-    let mut out = String::new();
+fn sections_mermaid(sections: &[(&str, Section)], of: &str, indent: &str, out: &mut String) {
+    for (heading, section) in sections {
+        if heading.is_empty() {
+            section_mermaid(section, indent, out);
+            continue;
+        }
+        let word = heading.split(',').next().unwrap_or_default();
+        out.push_str(&format!("{indent}subgraph {of}{word}_steps [\"{word}\"]\n"));
+        section_mermaid(section, &format!("{indent}  "), out);
+        out.push_str(&format!("{indent}end\n"));
+    }
+}
+
+fn section_mermaid(section: &Section, indent: &str, out: &mut String) {
     for node in &section.nodes {
-        let (open, close) = if node.gate { ("{{", "}}") } else { ("[", "]") };
+        let (open, close) = match (node.gate, &node.each) {
+            (true, _) => ("{{", "}}"),
+            (false, Some(_)) => ("[[", "]]"),
+            (false, None) => ("[", "]"),
+        };
         out.push_str(&format!(
             "{indent}{}{open}\"{}\"{close}{}\n",
             key(node),
             label(node),
             class(node)
         ));
+        if let Some(inner) = &node.inner {
+            let of = format!("{}-", key(node));
+            out.push_str(&format!(
+                "{indent}subgraph {of}runbook [\"runbook {}\"]\n",
+                escaped(&inner.runbook)
+            ));
+            sections_mermaid(&inner.sections, &of, &format!("{indent}  "), out);
+            out.push_str(&format!(
+                "{indent}end\n{indent}{} -.-> {of}runbook\n",
+                key(node)
+            ));
+        }
     }
     for (need, step) in section.edges() {
         out.push_str(&format!(
@@ -39,12 +61,12 @@ fn section_mermaid(section: &Section, indent: &str) -> String {
             key(&section.nodes[step])
         ));
     }
-    out
 }
 
-/// A step may be called `end` or `class`, which are words of Mermaid; the prefix keeps them apart.
+/// A step may be called `end` or `class`, which are words of Mermaid; the prefix keeps them apart. A
+/// hyphen cannot stand in an id of ours, so paths stay distinct.
 fn key(node: &Node) -> String {
-    format!("s_{}", node.id)
+    format!("s_{}", node.full.replace('/', "-"))
 }
 
 fn class(node: &Node) -> &'static str {
@@ -57,9 +79,7 @@ fn class(node: &Node) -> &'static str {
 }
 
 fn label(node: &Node) -> String {
-    let mut lines = vec![node.id.clone(), node.title().to_owned()];
-    lines.extend(node.undo_words());
-    let lines: Vec<String> = lines.iter().map(|line| escaped(line)).collect();
+    let lines: Vec<String> = node.lines().iter().map(|line| escaped(line)).collect();
     lines.join("<br/>")
 }
 

@@ -1,8 +1,9 @@
 //! What every drawing shows: nodes with their words, and the edges between them.
 
-use crate::base::Dag;
+use crate::base::{Dag, StepId};
 use crate::plan::{Plan, PlanRollback, PlanStep, graph};
-use crate::report::plan_text::is_gate;
+use crate::report::plan_text::{expr_text, is_gate};
+use crate::report::style::Style;
 
 /// How a node is undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +19,36 @@ pub(super) enum Undo {
 /// A step as a node.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
+    /// The id as its own runbook writes it.
     pub(super) id: String,
+    /// The id in a run, without keys of loops.
+    pub(super) full: String,
+    /// Of a loop: over what.
+    pub(super) each: Option<String>,
+    /// The sub-runbook that it calls.
+    pub(super) inner: Option<Inner>,
     pub(super) name: Option<String>,
     pub(super) uses: String,
     pub(super) gate: bool,
     pub(super) undo: Undo,
 }
 
+/// A sub-runbook: its lists that are not empty, with what they are called.
+#[derive(Debug, Clone)]
+pub(super) struct Inner {
+    pub(super) runbook: String,
+    pub(super) sections: Vec<(&'static str, Section)>,
+}
+
 impl Node {
+    /// The lines of its box: id, title, and what else is to be said.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.id.clone(), self.title().to_owned()];
+        lines.extend(self.each.clone());
+        lines.extend(self.undo_words());
+        lines
+    }
+
     /// The name for people, else the action.
     pub(super) fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.uses)
@@ -41,27 +64,47 @@ impl Node {
     }
 }
 
-/// The steps or the `finally` steps of a plan.
+/// One list of a runbook: its steps, its `verify` or its `finally`.
 #[derive(Debug, Clone)]
 pub(super) struct Section {
     pub(super) nodes: Vec<Node>,
     pub(super) dag: Dag,
 }
 
+/// What the `verify` of a runbook is called in drawings.
+pub(super) const VERIFY: &str = "verify, when all steps have ended";
+/// What the `finally` of a runbook is called in drawings.
+pub(super) const FINALLY: &str = "finally, whatever happened";
+
 impl Section {
+    /// The plan's lists that are not empty; its steps always, without a heading.
+    pub(super) fn all(plan: &Plan) -> Vec<(&'static str, Self)> {
+        let mut all = vec![("", Self::of(&plan.steps, None))];
+        all.extend(Self::ends(&plan.verify, &plan.finally, None));
+        all
+    }
+
     /// The plan's steps.
+    #[cfg(test)]
     pub(super) fn steps(plan: &Plan) -> Self {
-        Self::of(&plan.steps)
+        Self::of(&plan.steps, None)
     }
 
-    /// The plan's `finally` steps.
-    pub(super) fn finally(plan: &Plan) -> Self {
-        Self::of(&plan.finally)
+    fn ends(
+        verify: &[PlanStep],
+        finally: &[PlanStep],
+        below: Option<&StepId>,
+    ) -> Vec<(&'static str, Self)> {
+        [(VERIFY, verify), (FINALLY, finally)]
+            .into_iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(heading, list)| (heading, Self::of(list, below)))
+            .collect()
     }
 
-    fn of(steps: &[PlanStep]) -> Self {
+    fn of(steps: &[PlanStep], below: Option<&StepId>) -> Self {
         Self {
-            nodes: steps.iter().map(node).collect(),
+            nodes: steps.iter().map(|step| node(step, below)).collect(),
             dag: graph(steps),
         }
     }
@@ -73,9 +116,24 @@ impl Section {
     }
 }
 
-fn node(step: &PlanStep) -> Node {
+fn node(step: &PlanStep, below: Option<&StepId>) -> Node {
+    let full = below.map_or_else(|| step.id.clone(), |caller| caller.inside(&step.id));
+    let inner = step.block.as_ref().map(|block| {
+        let mut sections = vec![("", Section::of(&block.steps, Some(&full)))];
+        sections.extend(Section::ends(&block.verify, &block.finally, Some(&full)));
+        Inner {
+            runbook: block.runbook.clone(),
+            sections,
+        }
+    });
     Node {
         id: step.id.as_str().to_owned(),
+        full: full.as_str().to_owned(),
+        each: step.for_each.as_ref().map(|each| match each.known_items() {
+            Some(items) => format!("for each of {}", items.len()),
+            None => format!("for each of {}", expr_text(&each.items, Style::plain(80))),
+        }),
+        inner,
         name: step.name.clone(),
         uses: step.action.uses.clone(),
         gate: is_gate(step),

@@ -26,20 +26,53 @@ text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fil
 .f rect{fill:#eef2ff;stroke-dasharray:5 3}.frame{fill:none;stroke:#9aa5b1;stroke-dasharray:6 5}\
 .e{fill:none;stroke:#7b8794;stroke-width:1.5}.a{fill:#7b8794}";
 
+/// A part of the drawing with its heading; all but the first stand in a frame.
+struct Part {
+    heading: String,
+    section: Section,
+    layout: Layout,
+    dashed: bool,
+}
+
+/// All parts, what is called below what calls it.
+fn parts(sections: Vec<(&'static str, Section)>, of: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut inner = Vec::new();
+    for (heading, section) in sections {
+        for node in &section.nodes {
+            if let Some(called) = &node.inner {
+                let title = format!("{} = runbook {}", node.full, called.runbook);
+                inner.push((title, called.sections.clone()));
+            }
+        }
+        let layout = layout(&section, SIZES);
+        let heading = match (of, heading) {
+            (of, "") => of.to_owned(),
+            ("", heading) => heading.to_owned(),
+            (of, heading) => format!("{of}: {heading}"),
+        };
+        parts.push(Part {
+            dashed: !heading.is_empty(),
+            heading,
+            section,
+            layout,
+        });
+    }
+    for (title, sections) in inner {
+        parts.extend(self::parts(sections, &title));
+    }
+    parts
+}
+
 /// The drawing as SVG; works in a browser and in every viewer, without scripts or outside fonts.
 pub fn graph_svg(plan: &Plan) -> String {
-    let steps = Section::steps(plan);
-    let main = layout(&steps, SIZES);
-    let finally = Section::finally(plan);
-    let last = layout(&finally, SIZES);
-    let wide = main.width.max(last.width).max(360.0);
-    let below = MARGIN + HEADING + main.height;
-    let frame = if finally.nodes.is_empty() {
-        0.0
-    } else {
-        last.height + 92.0
-    };
-    let (total_width, total_height) = (wide + 2.0 * MARGIN, below + frame + MARGIN);
+    let parts = parts(Section::all(plan), "");
+    let wide = parts
+        .iter()
+        .map(|part| part.layout.width)
+        .fold(360.0, f64::max);
+    let high: f64 = parts.iter().map(Part::height).sum();
+    let (total_width, total_height) = (wide + 2.0 * MARGIN, MARGIN + HEADING + high + MARGIN);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{total_width:.0}\" height=\"{total_height:.0}\" \
          viewBox=\"0 0 {total_width:.0} {total_height:.0}\" role=\"img\">\n\
@@ -53,33 +86,47 @@ pub fn graph_svg(plan: &Plan) -> String {
         "<text class=\"sub\" x=\"{MARGIN}\" y=\"56\">{}</text>\n",
         escaped(subtitle, (wide / 6.6) as usize)
     ));
-    let centred = |layout: &Layout| MARGIN + (wide - layout.width) / 2.0;
-    out.push_str(&section_svg(
-        &steps,
-        &main,
-        (centred(&main), MARGIN + HEADING),
-        false,
-    ));
-    if !finally.nodes.is_empty() {
-        out.push_str(&format!(
-            "<rect class=\"frame\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"10\"/>\n\
-             <text class=\"sub\" x=\"{tx:.1}\" y=\"{ty:.1}\">finally, whatever happened</text>\n",
-            x = MARGIN / 2.0,
-            y = below + 32.0,
-            w = wide + MARGIN,
-            h = last.height + 52.0,
-            tx = MARGIN,
-            ty = below + 52.0,
-        ));
-        out.push_str(&section_svg(
-            &finally,
-            &last,
-            (centred(&last), below + 66.0),
-            true,
-        ));
+    let mut top = MARGIN + HEADING;
+    for part in &parts {
+        let left = MARGIN + (wide - part.layout.width) / 2.0;
+        if part.heading.is_empty() {
+            out.push_str(&section_svg(
+                &part.section,
+                &part.layout,
+                (left, top),
+                false,
+            ));
+        } else {
+            out.push_str(&format!(
+                "<rect class=\"frame\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"10\"/>\n\
+                 <text class=\"sub\" x=\"{tx:.1}\" y=\"{ty:.1}\">{heading}</text>\n",
+                x = MARGIN / 2.0,
+                y = top + 32.0,
+                w = wide + MARGIN,
+                h = part.layout.height + 52.0,
+                tx = MARGIN,
+                ty = top + 52.0,
+                heading = escaped(&part.heading, (wide / 6.6) as usize),
+            ));
+            let origin = (left, top + 66.0);
+            out.push_str(&section_svg(
+                &part.section,
+                &part.layout,
+                origin,
+                part.dashed,
+            ));
+        }
+        top += part.height();
     }
     out.push_str("</svg>\n");
     out
+}
+
+impl Part {
+    fn height(&self) -> f64 {
+        let frame = if self.heading.is_empty() { 0.0 } else { 92.0 };
+        self.layout.height + frame
+    }
 }
 
 fn section_svg(section: &Section, layout: &Layout, origin: (f64, f64), finally: bool) -> String {
@@ -152,6 +199,10 @@ fn node_svg(node: &Node, (x, y): (f64, f64), finally: bool) -> String {
     } else {
         node.id.clone()
     };
+    let title = match &node.each {
+        Some(each) => format!("{each}: {}", node.title()),
+        None => node.title().to_owned(),
+    };
     let mut out = format!(
         "<g class=\"{class}\"><title>{}</title>{shape}\
          <text class=\"id\" x=\"{inset:.1}\" y=\"{first:.1}\">{}</text>\
@@ -162,7 +213,7 @@ fn node_svg(node: &Node, (x, y): (f64, f64), finally: bool) -> String {
         ),
         escaped(&id, 24),
         first + 17.0,
-        escaped(node.title(), 32),
+        escaped(&title, 32),
     );
     if let Some(undo) = undo {
         out.push_str(&format!(

@@ -5,7 +5,7 @@
 //! has one target, so that no two edges can be mistaken for each other; where an edge crosses a lane,
 //! the lane is drawn and the edge passes behind it.
 
-use super::section::{Node, Section, Undo};
+use super::section::{FINALLY, Inner, Node, Section, Undo};
 use crate::plan::Plan;
 use crate::report::style::{Paint, Style, Symbol};
 use crate::report::text::{clip, one_line, width};
@@ -13,16 +13,25 @@ use crate::report::text::{clip, one_line, width};
 /// Columns that the words of a node need at least.
 const WORDS: usize = 30;
 
-/// The drawing. When more steps run side by side than the width can show, a list by stages instead.
+/// The drawing, what is called below what calls it. When more steps run side by side than the width
+/// can show, a list by stages instead.
 pub fn graph_text(plan: &Plan, style: Style) -> String {
-    let mut out = section_text(&Section::steps(plan), Symbol::Step, style);
-    let finally = Section::finally(plan);
-    if !finally.nodes.is_empty() {
-        let heading = "finally, whatever happened";
-        out.push_str(&format!("\n{}\n", style.paint(Paint::Dim, heading)));
-        out.push_str(&section_text(&finally, Symbol::Finally, style));
+    let mut out = String::new();
+    for (heading, section) in Section::all(plan) {
+        if !heading.is_empty() {
+            out.push_str(&format!("\n{}\n", style.paint(Paint::Dim, heading)));
+        }
+        out.push_str(&section_text(&section, symbol_of(heading), style));
     }
     out
+}
+
+fn symbol_of(heading: &str) -> Symbol {
+    if heading == FINALLY {
+        Symbol::Finally
+    } else {
+        Symbol::Step
+    }
 }
 
 fn section_text(section: &Section, symbol: Symbol, style: Style) -> String {
@@ -32,7 +41,15 @@ fn section_text(section: &Section, symbol: Symbol, style: Style) -> String {
     };
     let lanes = rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
     let words = Words::new(section, lanes * 2 + 1, symbol, style);
-    rows.iter().map(|row| words.row(row)).collect()
+    let mut out = String::new();
+    for row in &rows {
+        out.push_str(&words.row(row));
+        let node = row.node.and_then(|i| section.nodes.get(i));
+        if let Some(inner) = node.and_then(|node| node.inner.as_ref()) {
+            out.push_str(&words.inner(row, inner));
+        }
+    }
+    out
 }
 
 /// What stands in one cell of the drawing.
@@ -80,6 +97,8 @@ struct Row {
     cells: Vec<Mark>,
     across: Option<(usize, usize)>,
     node: Option<usize>,
+    /// Of a node's row: the lanes that go on below it.
+    below: Vec<Mark>,
 }
 
 /// A lane: whose result it carries, and how many still want it.
@@ -199,6 +218,7 @@ impl Lanes {
             cells,
             across,
             node,
+            below: Vec::new(),
         });
     }
 
@@ -236,6 +256,10 @@ impl Lanes {
             source: node,
             wanted,
         });
+        let below = self.marks();
+        if let Some(row) = self.rows.last_mut() {
+            row.below = below;
+        }
     }
 }
 
@@ -258,6 +282,35 @@ impl<'a> Words<'a> {
             symbol,
             style,
         }
+    }
+
+    /// The drawing of a sub-runbook, beside the lanes that pass it.
+    fn inner(&self, row: &Row, inner: &Inner) -> String {
+        let style = self.style;
+        let mut lanes = String::new();
+        for mark in &row.below {
+            lanes.push_str(&style.paint(Paint::Dim, mark.glyph(style)));
+            lanes.push(' ');
+        }
+        let blank = self.left.saturating_sub(row.below.len() * 2);
+        lanes.push_str(&" ".repeat(blank));
+        let narrow = Style {
+            width: style.width.saturating_sub(self.left + 2).max(WORDS),
+            ..style
+        };
+        let mut out = String::new();
+        for (heading, section) in &inner.sections {
+            let heading = match *heading {
+                "" => format!("runbook {}", one_line(&inner.runbook, style)),
+                heading => heading.to_owned(),
+            };
+            out.push_str(&format!("{lanes}  {}\n", style.paint(Paint::Dim, &heading)));
+            for line in section_text(section, symbol_of(&heading), narrow).lines() {
+                out.push_str(format!("{lanes}  {line}").trim_end());
+                out.push('\n');
+            }
+        }
+        out
     }
 
     fn row(&self, row: &Row) -> String {
@@ -312,7 +365,10 @@ fn words(node: &Node, ids: usize, room: usize, style: Style) -> String {
     let gap = " ".repeat(ids.saturating_sub(node.id.len()) + 2);
     let paint = if node.gate { Paint::Care } else { Paint::Bold };
     let left = room.saturating_sub(node.id.len() + gap.len());
-    let title = one_line(node.title(), style);
+    let title = match &node.each {
+        Some(each) => one_line(&format!("{each}: {}", node.title()), style),
+        None => one_line(node.title(), style),
+    };
     let title = clip(
         &title,
         left.saturating_sub(width(&undo)).max(left.min(12)),

@@ -3,7 +3,8 @@
 use super::command::{CallKind, Command, Limits, Target};
 use crate::base::{StepId, Timestamp};
 use crate::event::EventKind;
-use crate::run::state::{Phase, RunState};
+use crate::run::node::Phase;
+use crate::run::state::RunState;
 
 /// What is to be done next.
 ///
@@ -56,6 +57,7 @@ impl Decider<'_> {
                 | EventKind::GateRejected { .. }
                 | EventKind::GateExpired { .. }
                 | EventKind::RunTimedOut
+                | EventKind::StepTimedOut { .. }
         );
         self.commands.push(Command::Record(event));
     }

@@ -6,10 +6,10 @@ use crate::base::{AttemptNo, ErrorChain};
 use crate::event::{EventKind, Failure, FailureKind};
 use crate::model::Effect;
 use crate::plan::PlanRollback;
-use crate::run::eval;
+use crate::run::eval::{self, Place};
+use crate::run::node::Undo;
 use crate::run::retry;
 use crate::run::settle::{deadline, expression};
-use crate::run::state::Undo;
 
 impl Decider<'_> {
     pub(super) fn rolling_back(&mut self) {
@@ -52,7 +52,7 @@ impl Decider<'_> {
             Undo::Running if node.lost => {
                 if action.effect == Effect::Once {
                     self.record(EventKind::UndoFailed {
-                        step: step.id.clone(),
+                        step: node.id.clone(),
                         attempt: node.undo_attempt,
                         failure: lost_undo(),
                         duration_ms: 0,
@@ -66,15 +66,15 @@ impl Decider<'_> {
                 if let Some(at) = deadline(node, timeout.map(|t| t.0))
                     && self.due(at)
                 {
-                    self.stop(&step.id, CallKind::Undo);
+                    self.stop(&node.id, CallKind::Undo);
                 }
             }
             Undo::Retrying { at: None } if !state.undo_failed => {
                 if let (Some(retry), Some(run)) = (retry, state.run) {
-                    let name = format!("{}/undo", step.id);
+                    let name = format!("{}/undo", node.id);
                     let wait = retry::delay(retry, run, &name, node.undo_attempt);
                     self.record(EventKind::UndoRetryScheduled {
-                        step: step.id.clone(),
+                        step: node.id.clone(),
                         attempt: node.undo_attempt.next(),
                         at: self.now.plus(wait),
                     });
@@ -96,16 +96,21 @@ impl Decider<'_> {
             return;
         };
         let ty = step.outputs_ty(state.plan());
-        match eval::render(state, &action.with, Some((&node.outputs, &ty))) {
+        match eval::render(
+            state,
+            Place::of(state, i),
+            &action.with,
+            Some((&node.outputs, &ty)),
+        ) {
             Ok(inputs) => {
                 self.slots = self.slots.saturating_sub(1);
                 self.commands.push(Command::Call {
                     target: Target {
-                        step: step.id.clone(),
+                        step: node.id.clone(),
                         call: CallKind::Undo,
                     },
                     intent: EventKind::UndoStarted {
-                        step: step.id.clone(),
+                        step: node.id.clone(),
                         attempt,
                         inputs: inputs.clone(),
                     },
@@ -114,7 +119,7 @@ impl Decider<'_> {
                 });
             }
             Err(error) => self.record(EventKind::UndoFailed {
-                step: step.id.clone(),
+                step: node.id.clone(),
                 attempt: AttemptNo(0),
                 failure: expression("rollback", &action.uses, &error),
                 duration_ms: 0,

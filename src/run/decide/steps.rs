@@ -1,15 +1,16 @@
-//! Steps of the forward part and of `finally`: starts, polls, retries, time limits, gates.
+//! Steps: starts, polls, retries, time limits, gates, and the probe of `unless`.
 
 use super::command::{CallKind, Command, Target};
 use super::decider::Decider;
 use crate::base::{AttemptNo, Timestamp, Value};
 use crate::event::{EventKind, Failure, SkipReason};
+use crate::language::ExprError;
 use crate::model::Effect;
-use crate::plan::PlanStep;
-use crate::run::eval;
+use crate::plan::{PlanAction, PlanStep};
+use crate::run::eval::{self, Place};
+use crate::run::node::{NodeKind, NodeStatus, Phase};
 use crate::run::retry;
 use crate::run::settle::{deadline, expression, never_held};
-use crate::run::state::NodeStatus;
 use crate::run::transition::millis;
 use crate::run::verdict::{Verdict, verdict};
 
@@ -18,10 +19,7 @@ const APPROVAL: &str = "approval";
 
 impl Decider<'_> {
     pub(super) fn forward(&mut self) {
-        if self.state.halt.is_some() {
-            return self.wind_down();
-        }
-        if self.run_timed_out() {
+        if self.state.halt.is_none() && self.run_timed_out() {
             return self.record(EventKind::RunTimedOut);
         }
         self.steps();
@@ -33,7 +31,7 @@ impl Decider<'_> {
         match (state.plan.timeout, state.paused_since) {
             (Some(timeout), None) => {
                 let waited = std::time::Duration::from_millis(state.paused_ms);
-                state.unsettled > 0 && self.due(state.created_at.plus(timeout.0).plus(waited))
+                !state.forward_over() && self.due(state.created_at.plus(timeout.0).plus(waited))
             }
             _ => false,
         }
@@ -42,23 +40,40 @@ impl Decider<'_> {
     /// Steps of the forward part or of `finally`.
     pub(super) fn steps(&mut self) {
         let state = self.state;
-        let running = state
-            .active
-            .iter()
-            .filter(|&&i| state.nodes[i].status == NodeStatus::Running)
-            .count();
+        let is_running = |i: &&usize| {
+            matches!(
+                state.nodes[**i].status,
+                NodeStatus::Running | NodeStatus::Probing
+            )
+        };
+        let running = state.active.iter().filter(is_running).count();
         self.slots = self.slots.saturating_sub(running);
-        for &i in &state.active {
-            self.active_step(i);
+        let waits = state.waits_for_a_word();
+        if !waits {
+            self.parts();
         }
-        for &i in &state.ready {
+        for &i in &state.active {
+            if waits || state.cut_of(i).is_some() {
+                self.wind_down(i);
+            } else {
+                self.active_step(i);
+            }
+        }
+        if waits {
+            return;
+        }
+        for &(_, i) in &state.ready {
             if self.slots == 0 || self.halting {
                 break;
             }
             self.ready_step(i);
         }
-        if state.unsettled == 0 {
-            self.after_steps();
+        match state.phase() {
+            Phase::Finally if state.finally_over() => self.after_steps(),
+            Phase::Forward if !state.forward_over() => {}
+            Phase::Forward if state.wants_rollback() => self.begin_rollback(),
+            Phase::Forward => self.after_steps(),
+            _ => {}
         }
     }
 
@@ -68,11 +83,16 @@ impl Decider<'_> {
         let timeout = step.timeout.map(|t| t.0);
         match node.status {
             NodeStatus::Running if node.lost => self.lost_step(i),
-            NodeStatus::Running => {
+            NodeStatus::Probing if node.lost => self.probe(i),
+            NodeStatus::Running | NodeStatus::Probing => {
                 if let Some(at) = deadline(node, timeout)
                     && self.due(at)
                 {
-                    self.stop(&step.id, CallKind::Action);
+                    let call = match node.status {
+                        NodeStatus::Probing => CallKind::Probe,
+                        _ => CallKind::Action,
+                    };
+                    self.stop(&node.id, call);
                 }
             }
             NodeStatus::Polling { next_at } => {
@@ -81,7 +101,7 @@ impl Decider<'_> {
                 {
                     let duration = node.started_at.map_or(0, |s| millis(self.now.since(s)));
                     self.record(EventKind::StepFailed {
-                        step: step.id.clone(),
+                        step: node.id.clone(),
                         attempt: node.attempt,
                         failure: never_held(step, node),
                         duration_ms: duration,
@@ -93,9 +113,9 @@ impl Decider<'_> {
             }
             NodeStatus::Retrying { at: None } => {
                 if let (Some(retry), Some(run)) = (&step.retry, state.run) {
-                    let wait = retry::delay(retry, run, step.id.as_str(), node.attempt);
+                    let wait = retry::delay(retry, run, node.id.as_str(), node.attempt);
                     self.record(EventKind::StepRetryScheduled {
-                        step: step.id.clone(),
+                        step: node.id.clone(),
                         attempt: node.attempt.next(),
                         at: self.now.plus(wait),
                     });
@@ -114,7 +134,7 @@ impl Decider<'_> {
         let (node, step) = (&self.state.nodes[i], self.state.step(i));
         match step.action.effect {
             Effect::Once => self.record(EventKind::StepInterrupted {
-                step: step.id.clone(),
+                step: node.id.clone(),
                 attempt: node.attempt,
             }),
             Effect::Read | Effect::Idempotent if node.polls > 1 => self.poll(i, node.polls),
@@ -123,7 +143,7 @@ impl Decider<'_> {
     }
 
     fn gate(&mut self, i: usize, expires_at: Option<Timestamp>) {
-        let step = self.state.step(i).id.clone();
+        let step = self.state.nodes[i].id.clone();
         let judged = match self.state.plan_digest {
             Some(digest) => verdict(&self.state.nodes[i].votes, &digest),
             None => Verdict::Pending,
@@ -142,47 +162,143 @@ impl Decider<'_> {
     }
 
     fn ready_step(&mut self, i: usize) {
-        let step = self.state.step(i);
-        if let Some(when) = &step.when {
-            match eval::holds(self.state, when, None) {
-                Ok(true) => {}
-                Ok(false) => {
-                    return self.record(EventKind::StepSkipped {
-                        step: step.id.clone(),
-                        reason: SkipReason::Condition {
-                            condition: when.clone(),
-                        },
-                    });
-                }
-                Err(error) => {
-                    return self.fail_untried(step, expression("when", when, &error));
-                }
-            }
+        let state = self.state;
+        let node = &state.nodes[i];
+        if !node.probed && self.is_needless(i) {
+            return;
         }
-        if step.action.uses == APPROVAL {
-            self.open_gate(step);
-        } else {
-            self.start(i, AttemptNo::FIRST);
+        match node.kind {
+            NodeKind::Loop => self.expand(i),
+            NodeKind::Block => self.open_block(i),
+            NodeKind::Step if state.step(i).action.uses == APPROVAL => self.open_gate(i),
+            NodeKind::Step => self.start(i, AttemptNo::FIRST),
         }
     }
 
-    fn open_gate(&mut self, step: &PlanStep) {
-        match eval::render(self.state, &step.action.with, None) {
+    /// Judges `when` and `unless`; true when the step is dealt with, or its probe must be asked first.
+    fn is_needless(&mut self, i: usize) -> bool {
+        let state = self.state;
+        let (node, step) = (&state.nodes[i], state.step(i));
+        let place = Place::of(state, i);
+        if let Some(when) = &step.when
+            // A condition on the item is for each instance to judge, any other for the loop.
+            && (step.for_each.is_none()
+                || eval::is_about_item(when) == (node.kind != NodeKind::Loop))
+        {
+            match eval::holds(state, place, when, None) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.skip(
+                        i,
+                        SkipReason::Condition {
+                            condition: when.clone(),
+                        },
+                    );
+                    return true;
+                }
+                Err(error) => {
+                    self.fail_untried(i, expression("when", when, &error));
+                    return true;
+                }
+            }
+        }
+        match &step.unless {
+            None => false,
+            Some(_) if node.kind == NodeKind::Loop => false,
+            Some(unless) if unless.probe.is_some() => {
+                self.probe(i);
+                true
+            }
+            Some(unless) => {
+                let condition = unless.condition.clone();
+                match eval::holds(state, place, &condition, None) {
+                    Ok(true) => self.skip(
+                        i,
+                        SkipReason::AlreadyDone {
+                            condition,
+                            outputs: Value::Null,
+                        },
+                    ),
+                    Ok(false) => return false,
+                    Err(error) => {
+                        self.fail_untried(i, expression("unless", &condition, &error));
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    fn skip(&mut self, i: usize, reason: SkipReason) {
+        self.record(EventKind::StepSkipped {
+            step: self.state.nodes[i].id.clone(),
+            reason,
+        });
+    }
+
+    /// Asks the probe of `unless`; a lost one is simply asked again.
+    fn probe(&mut self, i: usize) {
+        let Some(probe) = probe_of(self.state.step(i)) else {
+            return;
+        };
+        match eval::render(self.state, Place::of(self.state, i), &probe.with, None) {
             Ok(inputs) => {
-                let message = inputs.get("message").and_then(Value::as_str);
+                let step = self.state.nodes[i].id.clone();
+                self.call(
+                    i,
+                    CallKind::Probe,
+                    EventKind::StepProbeStarted {
+                        step,
+                        inputs: inputs.clone(),
+                    },
+                    inputs,
+                    None,
+                );
+            }
+            Err(error) => self.fail_untried(i, expression("unless", &probe.uses, &error)),
+        }
+    }
+
+    fn call(
+        &mut self,
+        i: usize,
+        call: CallKind,
+        intent: EventKind,
+        inputs: Value,
+        idempotency_key: Option<String>,
+    ) {
+        self.slots = self.slots.saturating_sub(1);
+        self.commands.push(Command::Call {
+            target: Target {
+                step: self.state.nodes[i].id.clone(),
+                call,
+            },
+            intent,
+            inputs,
+            idempotency_key,
+        });
+    }
+
+    fn open_gate(&mut self, i: usize) {
+        let (node, step) = (&self.state.nodes[i], self.state.step(i));
+        match self.inputs(i) {
+            Ok(inputs) => {
+                let asked = inputs.get("message").and_then(Value::as_str);
+                let asked = asked.unwrap_or_default();
+                let message = self.state.plan().gate_message(&node.id, asked);
                 self.record(EventKind::GateOpened {
-                    step: step.id.clone(),
-                    message: message.unwrap_or_default().to_owned(),
+                    step: node.id.clone(),
+                    message,
                     expires_at: step.timeout.map(|t| self.now.plus(t.0)),
                 });
             }
-            Err(error) => self.fail_untried(step, expression("with", "message", &error)),
+            Err(error) => self.fail_untried(i, expression("with", "message", &error)),
         }
     }
 
-    fn fail_untried(&mut self, step: &PlanStep, failure: Failure) {
+    pub(super) fn fail_untried(&mut self, i: usize, failure: Failure) {
         self.record(EventKind::StepFailed {
-            step: step.id.clone(),
+            step: self.state.nodes[i].id.clone(),
             attempt: AttemptNo(0),
             failure,
             duration_ms: 0,
@@ -190,48 +306,66 @@ impl Decider<'_> {
         });
     }
 
+    pub(super) fn inputs(&self, i: usize) -> Result<Value, ExprError> {
+        let with = &self.state.step(i).action.with;
+        eval::render(self.state, Place::of(self.state, i), with, None)
+    }
+
+    /// The step's own key, as it was when the step was first tried.
+    fn idempotency_key(&self, i: usize) -> Result<Option<String>, Failure> {
+        let (node, step) = (&self.state.nodes[i], self.state.step(i));
+        let Some(expr) = &step.idempotency_key else {
+            return Ok(None);
+        };
+        if node.idempotency_key.is_some() {
+            return Ok(node.idempotency_key.clone());
+        }
+        match eval::render(self.state, Place::of(self.state, i), expr, None) {
+            Ok(Value::String(key)) => Ok(Some(key)),
+            Ok(other) => Ok(Some(other.to_string())),
+            Err(error) => Err(expression("idempotency_key", &step.action.uses, &error)),
+        }
+    }
+
     fn start(&mut self, i: usize, attempt: AttemptNo) {
         let step = self.state.step(i);
-        match eval::render(self.state, &step.action.with, None) {
-            Ok(inputs) => {
-                self.slots = self.slots.saturating_sub(1);
-                self.commands.push(Command::Call {
-                    target: Target {
-                        step: step.id.clone(),
-                        call: CallKind::Action,
-                    },
-                    intent: EventKind::StepStarted {
-                        step: step.id.clone(),
-                        attempt,
-                        inputs: inputs.clone(),
-                        idempotency_key: None,
-                    },
-                    inputs,
-                    idempotency_key: None,
-                });
+        let prepared = self
+            .inputs(i)
+            .map_err(|error| expression("with", &step.action.uses, &error))
+            .and_then(|inputs| Ok((inputs, self.idempotency_key(i)?)));
+        match prepared {
+            Ok((inputs, key)) => {
+                let intent = EventKind::StepStarted {
+                    step: self.state.nodes[i].id.clone(),
+                    attempt,
+                    inputs: inputs.clone(),
+                    idempotency_key: key.clone(),
+                };
+                self.call(i, CallKind::Action, intent, inputs, key);
             }
-            Err(error) => {
-                let failure = expression("with", &step.action.uses, &error);
-                // The first render can fail; a later one sees the same settled steps and cannot.
-                self.fail_untried(step, failure);
-            }
+            // The first render can fail; a later one sees the same settled steps and cannot.
+            Err(failure) => self.fail_untried(i, failure),
         }
     }
 
     fn poll(&mut self, i: usize, poll: u32) {
-        let (node, step) = (&self.state.nodes[i], self.state.step(i));
+        let node = &self.state.nodes[i];
         self.commands.push(Command::Call {
             target: Target {
-                step: step.id.clone(),
+                step: node.id.clone(),
                 call: CallKind::Action,
             },
             intent: EventKind::StepPollStarted {
-                step: step.id.clone(),
+                step: node.id.clone(),
                 attempt: node.attempt,
                 poll,
             },
             inputs: node.inputs.clone(),
-            idempotency_key: None,
+            idempotency_key: node.idempotency_key.clone(),
         });
     }
+}
+
+fn probe_of(step: &PlanStep) -> Option<&PlanAction> {
+    step.unless.as_ref()?.probe.as_ref()
 }

@@ -1,79 +1,88 @@
-//! The forward part was ended early: running work ends, waiting ends at once, then undo or finish.
+//! What was ended before its time: running work ends, waiting ends at once, then undo or finish.
 
 use super::command::CallKind;
 use super::decider::Decider;
-use crate::base::ErrorChain;
+use crate::base::{AttemptNo, ErrorChain};
 use crate::event::{EventKind, Failure, FailureKind, RollbackCause, SkipReason};
 use crate::model::Effect;
+use crate::run::node::{Halt, NodeStatus};
 use crate::run::settle::deadline;
-use crate::run::state::{Halt, NodeStatus};
 use crate::run::transition::millis;
 
 impl Decider<'_> {
-    /// Something ended the forward part: running work ends, waiting ends at once, then undo or finish.
-    pub(super) fn wind_down(&mut self) {
+    /// The run, or what the step is a part of, was ended.
+    pub(super) fn wind_down(&mut self, i: usize) {
         let state = self.state;
-        let stop_running = matches!(state.halt, Some(Halt::Cancelled | Halt::TimedOut));
-        let interrupted = matches!(state.halt, Some(Halt::Interrupted { .. }));
-        for &i in &state.active {
-            let (node, step) = (&state.nodes[i], state.step(i));
-            match node.status {
-                NodeStatus::Running if node.lost => self.lost_while_winding_down(i),
-                NodeStatus::Running => {
-                    let late =
-                        deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at));
-                    if stop_running || late {
-                        self.stop(&step.id, CallKind::Action);
-                    }
+        let (node, step) = (&state.nodes[i], state.step(i));
+        let part = state.frame_of(i);
+        match node.status {
+            NodeStatus::Running | NodeStatus::Probing if node.lost => self.lost_at_the_end(i),
+            NodeStatus::Running | NodeStatus::Probing => {
+                let late = deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at));
+                if part.stop || late {
+                    let call = match node.status {
+                        NodeStatus::Probing => CallKind::Probe,
+                        _ => CallKind::Action,
+                    };
+                    self.stop(&node.id, call);
                 }
-                NodeStatus::Polling { .. } => self.record(EventKind::StepFailed {
-                    step: step.id.clone(),
-                    attempt: node.attempt,
-                    failure: ended_early(),
-                    duration_ms: node.started_at.map_or(0, |s| millis(self.now.since(s))),
-                    log: None,
-                }),
-                // An unknown fate may be settled and the run go on, so its gates stay open.
-                NodeStatus::Gate { .. } if !interrupted => {
-                    self.record(EventKind::StepSkipped {
-                        step: step.id.clone(),
-                        reason: SkipReason::RunEnded,
-                    });
-                }
-                _ => {}
             }
-        }
-        if interrupted || state.any_running() || state.open_gates > 0 {
-            return;
-        }
-        if state.wants_rollback() {
-            self.begin_rollback();
-        } else {
-            self.after_steps();
+            NodeStatus::Polling { .. } => {
+                self.give_up(
+                    i,
+                    cancelled("it was ended while it waited for its condition"),
+                );
+            }
+            // An unknown fate may be settled and the run go on, so this waits and its gates stay open.
+            NodeStatus::Retrying { .. } if part.cut.is_some() => {
+                let mut failure = cancelled("it was ended before it was tried again");
+                if let Some(last) = &node.failure {
+                    failure.error.causes.push(last.error.to_string());
+                }
+                self.give_up(i, failure);
+            }
+            NodeStatus::Gate { .. } if part.cut.is_some() => {
+                self.record(EventKind::StepSkipped {
+                    step: node.id.clone(),
+                    reason: if part.run_ends {
+                        SkipReason::RunEnded
+                    } else {
+                        SkipReason::PartEnded
+                    },
+                });
+            }
+            _ => {}
         }
     }
 
+    fn give_up(&mut self, i: usize, failure: Failure) {
+        let node = &self.state.nodes[i];
+        self.record(EventKind::StepFailed {
+            step: node.id.clone(),
+            attempt: node.attempt,
+            failure,
+            duration_ms: node.started_at.map_or(0, |s| millis(self.now.since(s))),
+            log: None,
+        });
+    }
+
     /// Nothing may start any more, so what cannot be run again to its end has failed.
-    fn lost_while_winding_down(&mut self, i: usize) {
+    fn lost_at_the_end(&mut self, i: usize) {
         let (node, step) = (&self.state.nodes[i], self.state.step(i));
-        if step.action.effect == Effect::Once {
+        let is_probe = node.status == NodeStatus::Probing;
+        if step.action.effect == Effect::Once && !is_probe {
             return self.lost_step(i);
         }
         self.record(EventKind::StepFailed {
-            step: step.id.clone(),
-            attempt: node.attempt,
-            failure: Failure {
-                sort: FailureKind::Cancelled,
-                error: ErrorChain::new("the process that ran it is gone, and the run had ended"),
-                hint: None,
-                log_tail: Vec::new(),
-            },
+            step: node.id.clone(),
+            attempt: if is_probe { AttemptNo(0) } else { node.attempt },
+            failure: cancelled("the process that ran it is gone, and it was ended"),
             duration_ms: 0,
             log: None,
         });
     }
 
-    fn begin_rollback(&mut self) {
+    pub(super) fn begin_rollback(&mut self) {
         let state = self.state;
         let cause = match &state.halt {
             Some(Halt::StepFailed { step, .. }) => RollbackCause::StepFailed { step: step.clone() },
@@ -86,16 +95,17 @@ impl Decider<'_> {
         let steps = state
             .undoable()
             .into_iter()
-            .map(|i| state.step(i).id.clone())
+            .map(|i| state.nodes[i].id.clone())
             .collect();
         self.record(EventKind::RollbackStarted { cause, steps });
     }
 }
 
-fn ended_early() -> Failure {
+/// The failure of what was ended from outside.
+pub(super) fn cancelled(why: &str) -> Failure {
     Failure {
         sort: FailureKind::Cancelled,
-        error: ErrorChain::new("the run ended while it waited for its condition"),
+        error: ErrorChain::new(why),
         hint: None,
         log_tail: Vec::new(),
     }

@@ -1,5 +1,8 @@
 //! Tests of the pure core: tables of single cases, and properties against an independent oracle.
 
+mod nested;
+mod oracle;
+mod parts;
 mod properties;
 pub(super) mod sim;
 mod tables;

@@ -16,7 +16,7 @@ use crate::plan::{
 use crate::run::{CallKind, Command, Finished, Limits, RunState, Target, decide, settle};
 
 pub(super) fn id(text: &str) -> StepId {
-    StepId::new(text).expect("a valid id")
+    StepId::parse(text).expect("a valid id")
 }
 
 pub(crate) fn action(uses: &str, effect: Effect) -> PlanAction {

@@ -3,7 +3,9 @@
 use super::gates::gate_outputs;
 use crate::base::{StepId, Timestamp};
 use crate::event::{EventKind, Outcome, RunEvent};
-use crate::run::state::{Halt, IllegalTransition, NodeStatus, Phase, RunState, Undo};
+use crate::run::frame::ROOT;
+use crate::run::node::{Halt, NodeStatus, Phase, Stage, Undo};
+use crate::run::state::{IllegalTransition, RunState};
 use crate::run::verdict::CastVote;
 
 /// Why an event cannot follow, before it is given its position and name.
@@ -32,7 +34,9 @@ impl RunState {
             None => self.run = Some(event.run),
             Some(_) => {}
         }
+        self.clock = event.at;
         self.change(&event.event, event.at).map_err(illegal)?;
+        self.advance_touched();
         self.last_seq = event.seq;
         Ok(())
     }
@@ -52,7 +56,8 @@ impl RunState {
                 self.plan_digest = Some(*plan_digest);
                 self.actor = Some(actor.clone());
                 self.created_at = at;
-                self.enter_steps(Phase::Forward);
+                self.phase = Phase::Forward;
+                self.enter(ROOT, Stage::Steps);
                 Ok(())
             }
             EventKind::RunResumed { .. } => {
@@ -63,12 +68,17 @@ impl RunState {
                 step,
                 attempt,
                 inputs,
-                ..
-            } => self.step_started(step, *attempt, inputs, at),
-            EventKind::StepExpanded { .. }
-            | EventKind::StepProbeStarted { .. }
-            | EventKind::StepProbed { .. }
-            | EventKind::StepTimedOut { .. } => Err("loops are not driven yet".to_owned()),
+                idempotency_key,
+            } => self.step_started(step, *attempt, inputs, idempotency_key.as_deref(), at),
+            EventKind::StepExpanded { step, instances } => self.step_expanded(step, instances, at),
+            EventKind::StepProbeStarted { step, .. } => self.probe_started(step, at),
+            EventKind::StepProbed { step, .. } => {
+                let i = self.probing(step)?;
+                self.nodes[i].probed = true;
+                self.step_back(i);
+                Ok(())
+            }
+            EventKind::StepTimedOut { step } => self.block_timed_out(step),
             EventKind::StepPollStarted {
                 step,
                 attempt,
@@ -96,7 +106,7 @@ impl RunState {
                 duration_ms,
                 ..
             } => {
-                let i = self.running(step, *attempt)?;
+                let i = self.succeeding(step, *attempt)?;
                 let node = &mut self.nodes[i];
                 node.duration_ms = *duration_ms;
                 node.outputs = outputs.clone();
@@ -132,8 +142,7 @@ impl RunState {
                 if !self.nodes[i].lost {
                     return Err("its engine is alive".to_owned());
                 }
-                self.active.remove(&i);
-                self.nodes[i].status = NodeStatus::Interrupted;
+                self.leave(i, NodeStatus::Interrupted);
                 self.interrupted.insert(i);
                 if self.phase == Phase::Forward {
                     self.set_halt(Halt::Interrupted { step: step.clone() });
@@ -193,14 +202,7 @@ impl RunState {
             }
             EventKind::RollbackStarted { cause, .. } => self.rollback_started(cause),
             EventKind::UndoStarted { step, attempt, .. } => self.undo_started(step, *attempt, at),
-            EventKind::UndoSucceeded { step, attempt, .. } => {
-                let i = self.undoing(step, *attempt)?;
-                self.undo_active.remove(&i);
-                self.undo_left -= 1;
-                self.nodes[i].undo = Undo::Done;
-                self.release_needs(i);
-                Ok(())
-            }
+            EventKind::UndoSucceeded { step, attempt, .. } => self.undo_succeeded(step, *attempt),
             EventKind::UndoFailed {
                 step,
                 attempt,
@@ -226,7 +228,9 @@ impl RunState {
                 if !self.main_part_over() {
                     return Err("steps are still at work".to_owned());
                 }
-                self.enter_steps(Phase::Finally);
+                self.active.clear();
+                self.ready.clear();
+                self.phase = Phase::Finally;
                 Ok(())
             }
             EventKind::RunFinished { outcome, .. } => self.run_finished(*outcome),
@@ -234,15 +238,19 @@ impl RunState {
     }
 
     pub(super) fn find(&self, step: &StepId) -> Result<usize, Refused> {
-        self.index
-            .get(step)
-            .ok_or_else(|| "the plan has no such step".to_owned())
+        self.get(step).ok_or_else(|| {
+            match self.plan_step(step) {
+                Some(_) => "what it is a part of is not open",
+                None => "the plan has no such step",
+            }
+            .to_owned()
+        })
     }
 
     fn run_finished(&mut self, outcome: Outcome) -> Result<(), Refused> {
         let over = match self.phase {
-            Phase::Finally => self.unsettled == 0,
-            _ => self.plan.finally.is_empty() && self.main_part_over(),
+            Phase::Finally => self.finally_over(),
+            _ => !self.owes_finally() && self.main_part_over(),
         };
         if !over {
             return Err("the run is not over yet".to_owned());
@@ -256,53 +264,16 @@ impl RunState {
         Ok(())
     }
 
-    /// Whether forward part and rollback are over.
-    pub(in crate::run) fn main_part_over(&self) -> bool {
-        match self.phase {
-            Phase::Forward => match &self.halt {
-                None => self.unsettled == 0,
-                Some(Halt::Interrupted { .. }) => false,
-                Some(_) => !self.any_running() && self.open_gates == 0 && !self.wants_rollback(),
-            },
-            Phase::RollingBack => {
-                self.undo_left == 0
-                    || (self.undo_failed
-                        && self
-                            .undo_active
-                            .iter()
-                            .all(|&i| self.nodes[i].undo != Undo::Running))
-            }
-            Phase::New | Phase::Finally | Phase::Finished => false,
-        }
-    }
-
-    /// Whether the cause of the halt asks for a rollback.
-    pub(in crate::run) fn wants_rollback(&self) -> bool {
-        use crate::model::{OnCancel, OnFailure};
-        match &self.halt {
-            None | Some(Halt::Interrupted { .. }) => false,
-            Some(Halt::StepFailed { rollback, .. }) => *rollback,
-            Some(Halt::Rejected { .. } | Halt::Expired { .. } | Halt::TimedOut) => {
-                self.plan.on_failure == OnFailure::Rollback
-            }
-            Some(Halt::Cancelled) => self.plan.on_cancel == OnCancel::Rollback,
-        }
-    }
-
-    pub(super) fn set_halt(&mut self, halt: Halt) {
-        // The first cause decides. An unknown fate outranks it: nothing may be undone over it.
-        if self.halt.is_none() || matches!(halt, Halt::Interrupted { .. }) {
-            self.halt = Some(halt);
-        }
-    }
-
     fn note_request(&mut self, request: Option<u64>) {
         self.last_request = self.last_request.max(request.unwrap_or(0));
     }
 
     fn mark_lost(&mut self) {
         for &i in &self.active {
-            self.nodes[i].lost = self.nodes[i].status == NodeStatus::Running;
+            self.nodes[i].lost = matches!(
+                self.nodes[i].status,
+                NodeStatus::Running | NodeStatus::Probing
+            );
         }
         for &i in &self.undo_active {
             self.nodes[i].lost = self.nodes[i].undo == Undo::Running;

@@ -3,7 +3,8 @@
 use super::apply::{Refused, millis};
 use crate::base::{AttemptNo, StepId, Timestamp, Value};
 use crate::event::Vote;
-use crate::run::state::{Halt, Node, NodeStatus, RunState};
+use crate::run::node::{Halt, Node, NodeStatus, Stage};
+use crate::run::state::RunState;
 use crate::run::verdict::CastVote;
 
 impl RunState {
@@ -24,16 +25,15 @@ impl RunState {
     ) -> Result<(), Refused> {
         let i = self.find(step)?;
         self.may_start(i)?;
-        if !self.ready.remove(&i) {
+        if !self.is_ready(i) {
             return Err("what it needs is not settled".to_owned());
         }
-        self.active.insert(i);
+        self.begin(i, NodeStatus::Gate { expires_at });
         if self.open_gates == 0 {
             self.paused_since = Some(at);
         }
         self.open_gates += 1;
         let node = &mut self.nodes[i];
-        node.status = NodeStatus::Gate { expires_at };
         node.attempt = AttemptNo::FIRST;
         node.started_at = Some(at);
         node.inputs = serde_json::json!({ "message": message });
@@ -51,6 +51,18 @@ impl RunState {
         node.duration_ms = node.started_at.map_or(0, |since| millis(at.since(since)));
     }
 
+    /// Whether a node is part of some `finally`.
+    fn is_cleanup(&self, i: usize) -> bool {
+        let mut at = Some(i);
+        while let Some(i) = at {
+            if self.nodes[i].stage == Stage::Finally {
+                return true;
+            }
+            at = self.frame_of(i).node;
+        }
+        false
+    }
+
     pub(super) fn refuse_gate(
         &mut self,
         step: &StepId,
@@ -59,9 +71,13 @@ impl RunState {
     ) -> Result<(), Refused> {
         let i = self.gate(step)?;
         self.close_gate(i, at);
-        self.active.remove(&i);
-        self.nodes[i].status = NodeStatus::Failed;
-        self.set_halt(halt);
+        if self.is_cleanup(i) {
+            self.fail_for_good(i);
+        } else {
+            // A person's no, or nobody's yes, ends the run wherever the gate stands.
+            self.set_halt(halt);
+            self.leave(i, NodeStatus::Failed);
+        }
         Ok(())
     }
 }

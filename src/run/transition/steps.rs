@@ -1,13 +1,11 @@
-//! Steps: started, polled, failed, settled.
-
-use std::sync::Arc;
+//! Steps: started, polled, failed, skipped.
 
 use super::apply::Refused;
 use crate::base::{AttemptNo, StepId, Timestamp, Value};
 use crate::event::{Failure, SkipReason};
-use crate::model::StepOnFailure;
+use crate::run::node::{NodeKind, NodeStatus};
 use crate::run::retry;
-use crate::run::state::{Halt, NodeStatus, Phase, RunState};
+use crate::run::state::RunState;
 
 impl RunState {
     pub(super) fn running(&self, step: &StepId, attempt: AttemptNo) -> Result<usize, Refused> {
@@ -19,31 +17,23 @@ impl RunState {
         Ok(i)
     }
 
-    /// Whether a node may start something in the present phase.
-    pub(super) fn may_start(&self, node: usize) -> Result<(), Refused> {
-        let open = if self.index.is_finally(node) {
-            self.phase == Phase::Finally
-        } else {
-            self.phase == Phase::Forward && self.halt.is_none()
-        };
-        if open {
-            Ok(())
-        } else {
-            Err("nothing of its part may start now".to_owned())
-        }
-    }
-
     pub(super) fn step_started(
         &mut self,
         step: &StepId,
         attempt: AttemptNo,
         inputs: &Value,
+        idempotency_key: Option<&str>,
         at: Timestamp,
     ) -> Result<(), Refused> {
         let i = self.find(step)?;
+        match self.nodes[i].kind {
+            NodeKind::Block => return self.block_started(i, attempt, inputs, at),
+            NodeKind::Loop => return Err("a loop is expanded, not started".to_owned()),
+            NodeKind::Step => {}
+        }
         self.may_start(i)?;
         let expected = match self.nodes[i].status {
-            NodeStatus::Pending if self.ready.contains(&i) => AttemptNo::FIRST,
+            NodeStatus::Pending if self.is_ready(i) => AttemptNo::FIRST,
             NodeStatus::Retrying { at: Some(_) } => self.nodes[i].attempt.next(),
             NodeStatus::Running if self.nodes[i].lost => self.nodes[i].attempt,
             NodeStatus::Pending => return Err("what it needs is not settled".to_owned()),
@@ -52,15 +42,13 @@ impl RunState {
         if attempt != expected {
             return Err(format!("attempt {expected} was expected"));
         }
-        self.ready.remove(&i);
-        self.active.insert(i);
+        self.begin(i, NodeStatus::Running);
         let node = &mut self.nodes[i];
-        node.status = NodeStatus::Running;
         node.attempt = attempt;
         node.polls = 1;
         node.started_at = Some(at);
         node.inputs = inputs.clone();
-        node.lost = false;
+        node.idempotency_key = idempotency_key.map(str::to_owned);
         Ok(())
     }
 
@@ -84,9 +72,8 @@ impl RunState {
                 node.attempt
             ));
         }
-        node.status = NodeStatus::Running;
         node.polls = poll;
-        node.lost = false;
+        self.begin(i, NodeStatus::Running);
         Ok(())
     }
 
@@ -98,16 +85,26 @@ impl RunState {
         duration_ms: u64,
     ) -> Result<(), Refused> {
         let i = self.find(step)?;
+        let node = &mut self.nodes[i];
+        if node.status == NodeStatus::Open {
+            node.failure = Some(failure.clone());
+            node.duration_ms = duration_ms;
+            return self.container_failed(i, attempt);
+        }
+        let untried = attempt.0 == 0 && (node.status == NodeStatus::Probing || self.is_ready(i));
         let node = &self.nodes[i];
-        let untried = attempt.0 == 0 && self.ready.contains(&i);
-        let at_work = matches!(
-            node.status,
-            NodeStatus::Running | NodeStatus::Polling { .. }
-        ) && node.attempt == attempt;
+        let at_work = node.attempt == attempt
+            && match node.status {
+                NodeStatus::Running | NodeStatus::Polling { .. } => true,
+                // What it is a part of ended before it was tried again.
+                NodeStatus::Retrying { .. } => self.cut_of(i).is_some(),
+                _ => false,
+            };
         if !untried && !at_work {
             return Err(format!("attempt {attempt} is not at work"));
         }
-        let again = self.halt_allows_retry(i)
+        let again = self.may_start(i).is_ok()
+            && !matches!(node.status, NodeStatus::Retrying { .. })
             && retry::allowed(self.step(i).retry.as_ref(), attempt, failure);
         let node = &mut self.nodes[i];
         node.failure = Some(failure.clone());
@@ -121,32 +118,6 @@ impl RunState {
         Ok(())
     }
 
-    /// After a halt no step of the forward part is tried again; `finally` steps are.
-    pub(super) fn halt_allows_retry(&self, node: usize) -> bool {
-        self.index.is_finally(node) || self.halt.is_none()
-    }
-
-    pub(super) fn fail_for_good(&mut self, i: usize) {
-        let on_failure = self.step(i).on_failure;
-        if self.index.is_finally(i) {
-            // Cleanup failures have their own status and cannot keep the run from finishing.
-            self.exceptions = true;
-            self.settle_node(i, NodeStatus::Failed);
-        } else if on_failure == StepOnFailure::Continue {
-            self.exceptions = true;
-            self.settle_node(i, NodeStatus::Tolerated);
-        } else {
-            self.ready.remove(&i);
-            self.active.remove(&i);
-            self.nodes[i].status = NodeStatus::Failed;
-            let step = self.step(i).id.clone();
-            self.set_halt(Halt::StepFailed {
-                step,
-                rollback: on_failure == StepOnFailure::Rollback,
-            });
-        }
-    }
-
     pub(super) fn step_skipped(
         &mut self,
         step: &StepId,
@@ -154,53 +125,36 @@ impl RunState {
         at: Timestamp,
     ) -> Result<(), Refused> {
         let i = self.find(step)?;
+        let is_gate = matches!(self.nodes[i].status, NodeStatus::Gate { .. });
         match reason {
-            SkipReason::Condition { .. }
-            | SkipReason::AlreadyDone { .. }
-            | SkipReason::PartEnded => {
+            SkipReason::AlreadyDone { .. } if self.nodes[i].status == NodeStatus::Probing => {
+                self.settle_node(i, NodeStatus::Skipped);
+            }
+            SkipReason::Condition { .. } | SkipReason::AlreadyDone { .. } => {
                 self.may_start(i)?;
-                if !self.ready.contains(&i) {
+                if !self.is_ready(i) {
                     return Err("it is not its turn".to_owned());
                 }
                 self.settle_node(i, NodeStatus::Skipped);
             }
-            SkipReason::RunEnded => {
-                let i = self.gate(step)?;
-                if self.halt.is_none() {
-                    return Err("the run goes on".to_owned());
+            SkipReason::PartEnded | SkipReason::RunEnded if is_gate => {
+                let run_ends = *reason == SkipReason::RunEnded;
+                if self.cut_of(i).is_none() || run_ends != self.frame_of(i).run_ends {
+                    return Err("what it is a part of goes on".to_owned());
                 }
                 self.close_gate(i, at);
-                self.active.remove(&i);
-                self.nodes[i].status = NodeStatus::Skipped;
+                self.leave(i, NodeStatus::Skipped);
             }
+            SkipReason::PartEnded => {
+                let node = &self.nodes[i];
+                let swept = self.sweeps.contains(&node.frame) && self.cut_of(i).is_some();
+                if !node.waits() || !swept {
+                    return Err("its turn may still come".to_owned());
+                }
+                self.leave(i, NodeStatus::Skipped);
+            }
+            SkipReason::RunEnded => return Err("it is not an open gate".to_owned()),
         }
         Ok(())
-    }
-
-    /// Gives a node an end that lets what comes after it start.
-    pub(super) fn settle_node(&mut self, i: usize, status: NodeStatus) {
-        self.ready.remove(&i);
-        self.active.remove(&i);
-        self.nodes[i].status = status;
-        self.unsettled -= 1;
-        let index = Arc::clone(&self.index);
-        for &next in index.dag.dependents(i) {
-            self.unmet[next] -= 1;
-            if self.unmet[next] == 0 {
-                self.ready.insert(next);
-            }
-        }
-    }
-
-    pub(super) fn enter_steps(&mut self, phase: Phase) {
-        let range = if phase == Phase::Finally {
-            self.index.main..self.index.len()
-        } else {
-            0..self.index.main
-        };
-        self.active.clear();
-        self.unsettled = range.len();
-        self.ready = range.filter(|&i| self.unmet[i] == 0).collect();
-        self.phase = phase;
     }
 }

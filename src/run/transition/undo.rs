@@ -6,8 +6,10 @@ use super::apply::Refused;
 use crate::base::{AttemptNo, StepId, Timestamp};
 use crate::event::{Failure, RollbackCause};
 use crate::plan::PlanRollback;
+use crate::run::frame::ROOT;
+use crate::run::node::{NodeStatus, Phase, Stage, Undo};
 use crate::run::retry;
-use crate::run::state::{Phase, RunState, Undo};
+use crate::run::state::RunState;
 
 impl RunState {
     pub(super) fn undoing(&self, step: &StepId, attempt: AttemptNo) -> Result<usize, Refused> {
@@ -20,7 +22,8 @@ impl RunState {
     }
 
     pub(super) fn rollback_started(&mut self, cause: &RollbackCause) -> Result<(), Refused> {
-        if self.phase != Phase::Forward || self.halt.is_none() || self.any_running() {
+        let may = self.phase == Phase::Forward && self.halt.is_some() && !self.waits_for_a_word();
+        if !may || !self.forward_over() {
             return Err("steps are still at work, or nothing failed".to_owned());
         }
         self.phase = Phase::RollingBack;
@@ -31,46 +34,166 @@ impl RunState {
         self.undo_left = undoable.len();
         for &i in &undoable {
             self.nodes[i].undo = Undo::Waiting;
+            self.mark_path(i);
         }
-        // Release from the leaves: a node is released when everything after it is.
-        for i in 0..self.index.main {
-            self.unmet[i] = self.index.dag.dependents(i).len();
-        }
-        let leaves: Vec<usize> = (0..self.index.main)
-            .filter(|&i| self.unmet[i] == 0)
-            .collect();
-        for i in leaves {
-            self.reach_for_undo(i);
-        }
+        self.release_into(ROOT);
         Ok(())
     }
 
-    /// Everything after `start` is released: it may be undone, or is released itself.
-    pub(super) fn reach_for_undo(&mut self, start: usize) {
-        let mut stack = vec![start];
-        while let Some(i) = stack.pop() {
-            if self.nodes[i].undo == Undo::Waiting {
-                self.undo_ready.insert(i);
-                continue;
+    /// What holds something to be undone must be looked into; everything else is passed over.
+    fn mark_path(&mut self, i: usize) {
+        let mut at = Some(i);
+        while let Some(i) = at {
+            if std::mem::replace(&mut self.nodes[i].undo_below, true) {
+                return;
             }
-            let index = Arc::clone(&self.index);
-            for &need in index.dag.needs(i) {
-                self.unmet[need] -= 1;
-                if self.unmet[need] == 0 {
-                    stack.push(need);
+            at = self.frame_of(i).node;
+        }
+    }
+
+    /// Leaves that succeeded and say how to be undone, in an order that undoes dependents first.
+    pub(in crate::run) fn undoable(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.undoable_in(ROOT, &mut found);
+        found
+    }
+
+    fn undoable_in(&self, at: usize, found: &mut Vec<usize>) {
+        let frame = &self.frames[at];
+        match frame.body {
+            None => {
+                for i in frame.children().rev() {
+                    self.undoable_at(i, found);
+                }
+            }
+            Some(body) => {
+                let steps = self.defs.body(body).stage(Stage::Steps);
+                for &local in self.defs.body(body).dag.order().iter().rev() {
+                    if steps.contains(&local) {
+                        self.undoable_at(frame.first + local, found);
+                    }
                 }
             }
         }
     }
 
-    pub(super) fn release_needs(&mut self, i: usize) {
-        let index = Arc::clone(&self.index);
-        for &need in index.dag.needs(i) {
-            self.unmet[need] -= 1;
-            if self.unmet[need] == 0 {
-                self.reach_for_undo(need);
+    fn undoable_at(&self, i: usize, found: &mut Vec<usize>) {
+        let node = &self.nodes[i];
+        if let Some(below) = node.opened {
+            self.undoable_in(below, found);
+        } else if node.status == NodeStatus::Succeeded
+            && matches!(self.step(i).rollback, Some(PlanRollback::Undo { .. }))
+        {
+            found.push(i);
+        }
+    }
+
+    /// The turn of a frame has come: what nothing in it comes after is reached first.
+    fn release_into(&mut self, at: usize) {
+        let mut reached = Vec::new();
+        self.begin_release(at, &mut reached);
+        self.reach(reached);
+    }
+
+    fn begin_release(&mut self, at: usize, reached: &mut Vec<usize>) {
+        let frame = &self.frames[at];
+        let first = frame.first;
+        match frame.body {
+            Some(body) => {
+                let defs = Arc::clone(&self.defs);
+                let steps = defs.body(body).stage(Stage::Steps);
+                self.frames[at].unreleased = steps.len();
+                for local in steps {
+                    let after = defs.body(body).dag.dependents(local).len();
+                    self.nodes[first + local].unmet = after;
+                    if after == 0 {
+                        reached.push(first + local);
+                    }
+                }
+            }
+            None => {
+                let for_each = frame
+                    .node
+                    .and_then(|node| self.step(node).for_each.as_ref());
+                let most = for_each.map_or(1, |f| f.max_parallel as usize).max(1);
+                let frame = &mut self.frames[at];
+                frame.unreleased = frame.len;
+                reached.extend((0..most.min(frame.len)).map(|n| first + frame.len - 1 - n));
+                // From here on: instances whose turn has not come.
+                frame.launched = frame.len.saturating_sub(most);
             }
         }
+    }
+
+    /// Everything after these is released: they may be undone, or are released themselves.
+    fn reach(&mut self, mut reached: Vec<usize>) {
+        while let Some(i) = reached.pop() {
+            if self.nodes[i].undo == Undo::Waiting {
+                self.undo_ready.insert(i);
+                continue;
+            }
+            match self.nodes[i].opened {
+                Some(below) if self.nodes[i].undo_below => self.begin_release(below, &mut reached),
+                _ => self.release(i, &mut reached),
+            }
+        }
+    }
+
+    /// A node has nothing left to be undone, so what it came after is reached.
+    fn release(&mut self, first: usize, reached: &mut Vec<usize>) {
+        let mut i = first;
+        loop {
+            let at = self.nodes[i].frame;
+            let frame = &mut self.frames[at];
+            frame.unreleased -= 1;
+            let (begin, parent) = (frame.first, frame.node.filter(|_| frame.unreleased == 0));
+            match frame.body {
+                Some(body) => {
+                    let defs = Arc::clone(&self.defs);
+                    for &need in defs.body(body).dag.needs(i - begin) {
+                        let need = begin + need;
+                        self.nodes[need].unmet -= 1;
+                        if self.nodes[need].unmet == 0 {
+                            reached.push(need);
+                        }
+                    }
+                }
+                None if frame.launched > 0 => {
+                    frame.launched -= 1;
+                    reached.push(begin + frame.launched);
+                }
+                None => {}
+            }
+            match parent {
+                Some(parent) => i = parent,
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn undo_succeeded(
+        &mut self,
+        step: &StepId,
+        attempt: AttemptNo,
+    ) -> Result<(), Refused> {
+        let i = self.undoing(step, attempt)?;
+        self.undo_active.remove(&i);
+        self.undo_left -= 1;
+        self.nodes[i].undo = Undo::Done;
+        let mut reached = Vec::new();
+        self.release(i, &mut reached);
+        self.reach(reached);
+        Ok(())
+    }
+
+    /// Whether the rollback has come to its end, complete or not.
+    pub(super) fn undo_over(&self) -> bool {
+        let at_rest = || {
+            self.undo_active
+                .iter()
+                .all(|&i| self.nodes[i].undo != Undo::Running)
+        };
+        self.undo_left == 0 || (self.undo_failed && at_rest())
     }
 
     pub(super) fn undo_started(

@@ -33,10 +33,12 @@ steps:
     needs: [put]
     uses: shell
     with: { script: "echo left" }
+    effect: { is: read, reason: it only prints }
   - id: right
     needs: [put]
     uses: shell
     with: { script: "echo right" }
+    effect: { is: read, reason: it only prints }
 finally:
   - id: tell
     uses: shell

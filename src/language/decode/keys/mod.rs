@@ -4,6 +4,7 @@ mod place;
 mod runbook;
 mod spec;
 mod step;
+mod test_file;
 
 pub(super) use place::{CONNECTION, PERSON, RISK, RISK_RULE, ROLE, SERVICE};
 pub(in crate::language) use place::{ENVIRONMENT, POLICY};
@@ -15,3 +16,5 @@ pub(in crate::language) use spec::{
 pub(super) use step::{
     EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP, UNLESS, VERIFY_CONDITION, VERIFY_STEP,
 };
+pub(in crate::language) use test_file::TEST;
+pub(super) use test_file::{CANCEL, CASE, DURATION, EXPECT, REPLY, SWEEPS, VOTE};

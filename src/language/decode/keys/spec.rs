@@ -13,6 +13,8 @@ pub(in crate::language) enum Shape {
     Identifier,
     /// `[a-z][a-z0-9_-]*`: a runbook, environment, service or connection.
     Name,
+    /// A step as a run knows it: `restart`, `restart[api]`, `smoke/check`.
+    StepPath,
     /// `[A-Za-z_][A-Za-z0-9_]*`: a variable of a program.
     Variable,
     /// Where a secret is to be had: `env:TOKEN`.

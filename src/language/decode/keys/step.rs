@@ -34,7 +34,7 @@ const WITH: KeySpec = key(
 
 /// What steps of both sorts have.
 macro_rules! step_keys {
-    ($($extra:expr),*) => {
+    ([$($on_failure:expr)?] $($extra:expr),*) => {
         &[
             key("id", S::Identifier, "restart", "The step's id: how others refer to it").required(),
             key("name", S::Text, "Restart the service", "One line for people"),
@@ -50,6 +50,7 @@ macro_rules! step_keys {
             key("every", S::Duration, "1s", "The pause between two polls of `until`").default("1s"),
             RETRY_KEY,
             TIMEOUT,
+            $($on_failure,)?
             key("verify", S::Condition, "outputs.status == 200", "A condition over `outputs` that must hold after success"),
             key("outputs", S::MapOf(&S::Identifier, &S::Any), "{ url: \"{{ outputs.url }}\" }", "What the step publishes beside the action's own outputs: name → template"),
             key("effect", S::Object(&EFFECT), "{ is: read, reason: \"only lists files\" }", "What repeating the step would do, when the action's own word is wrong"),
@@ -78,8 +79,7 @@ pub(in crate::language) static STEP: ObjectSpec = ObjectSpec {
     open: false,
     rules: Rules::Step,
     keys: step_keys![
-        ON_FAILURE,
-        key(
+        [ON_FAILURE] key(
             "rollback",
             S::Object(&ROLLBACK),
             "{ uses: service.start, with: { service: api } }",
@@ -93,7 +93,7 @@ pub(in crate::language) static VERIFY_STEP: ObjectSpec = ObjectSpec {
     what: "a `verify` step",
     open: false,
     rules: Rules::Step,
-    keys: step_keys![],
+    keys: step_keys![[]],
 };
 
 /// A condition of `verify`.
@@ -123,7 +123,7 @@ pub(in crate::language) static FINALLY_STEP: ObjectSpec = ObjectSpec {
     what: "a `finally` step",
     open: false,
     rules: Rules::Step,
-    keys: step_keys![ON_FAILURE],
+    keys: step_keys![[ON_FAILURE]],
 };
 
 /// `retry`.
