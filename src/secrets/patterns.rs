@@ -48,11 +48,18 @@ pub(super) fn of(value: &str) -> Vec<Pattern> {
     let trimmed = value.trim();
     add(trimmed.into());
     if trimmed.contains('\n') {
-        for line in trimmed.lines().map(str::trim) {
-            // The head and foot of a PEM text say nothing.
-            if line.len() >= LINE && !line.starts_with("-----") {
-                add(line.into());
+        // The head and foot of a PEM text say nothing.
+        let lines = trimmed.lines().map(str::trim);
+        let body: Vec<&str> = lines.filter(|line| !line.starts_with("-----")).collect();
+        for line in &body {
+            if line.len() >= LINE {
+                add((*line).into());
             }
+        }
+        // Where line ends are looked through, a short last line goes with those before it.
+        let joined = Zeroizing::new(body.concat());
+        if joined.len() >= LINE {
+            add(joined.as_bytes().into());
         }
     }
     for alphabet in [alphabet::STANDARD, alphabet::URL_SAFE] {

@@ -134,6 +134,44 @@ mod tests {
     }
 
     #[test]
+    fn an_encoded_secret_in_lines_and_pieces_is_found() {
+        let secret = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(4);
+        let redactor = redactor(&[&secret]);
+        let engine = base64::engine::general_purpose::STANDARD;
+        let encoded = base64::Engine::encode(&engine, &secret);
+        let lines: Vec<&str> = (0..encoded.len().div_ceil(76))
+            .map(|n| &encoded[n * 76..encoded.len().min((n + 1) * 76)])
+            .collect();
+        let text = format!("key:\n  {}\nend\n", lines.join("\n  "));
+        for size in 1..100 {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            assert_eq!(through(&redactor, &pieces), "key:\n  [redacted s0]\nend\n");
+        }
+    }
+
+    /// `cargo test --release -- --ignored --nocapture how_fast`; about the speed of a disk is enough.
+    #[test]
+    #[ignore = "a measurement"]
+    fn how_fast() {
+        let secrets: Vec<String> = (0..10)
+            .map(|n| format!("s3cret-{n}-{}", "xY9".repeat(n + 3)))
+            .collect();
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let redactor = redactor(&secrets);
+        let line = b"2026-11-23T23:06:28Z info request 8f3a99c1 took 13 ms from 10.1.2.3 to /api/items?x=1\n";
+        let chunk: Vec<u8> = line.iter().copied().cycle().take(8 * 1024).collect();
+        for redactor in [&Redactor::default(), &redactor] {
+            let begin = std::time::Instant::now();
+            let mut stream = RedactedStream::default();
+            let mut bytes = 0;
+            for _ in 0..(100 << 20) / chunk.len() {
+                bytes += stream.push(redactor, &chunk).len();
+            }
+            println!("{redactor:?}: {bytes} bytes in {:?}", begin.elapsed());
+        }
+    }
+
+    #[test]
     fn nothing_known_holds_nothing_back() {
         let redactor = Redactor::default();
         assert_eq!(RedactedStream::default().push(&redactor, b"abc"), b"abc");

@@ -6,7 +6,8 @@ use std::ops::Range;
 /// looked through. The usual widths are 60, 64 and 76.
 const LEAST: usize = 32;
 
-/// Bytes without the line ends that break an encoded text, and where these were.
+/// Bytes without the line ends that break an encoded text, nor the blanks that indent what follows
+/// them, and where these were.
 pub(super) struct Joined {
     pub(super) bytes: Vec<u8>,
     /// Positions in the original, ascending.
@@ -18,16 +19,22 @@ impl Joined {
     pub(super) fn of(bytes: &[u8], before: usize) -> Option<Self> {
         let mut removed = Vec::new();
         let mut run = before;
+        let mut broken = false;
         for (at, &byte) in bytes.iter().enumerate() {
             if is_letter(byte) {
                 run += 1;
+                broken = false;
+            } else if broken && matches!(byte, b' ' | b'\t') {
+                removed.push(at);
             } else if matches!(byte, b'\n' | b'\r') && run >= LEAST {
                 removed.push(at);
                 if byte == b'\n' {
                     run = 0;
+                    broken = true;
                 }
             } else {
                 run = 0;
+                broken = false;
             }
         }
         if removed.is_empty() {
@@ -98,6 +105,10 @@ mod tests {
         assert_eq!(joined.original(40), 42);
         assert_eq!(joined.original_range(38..42), 38..44);
         assert_eq!(joined.original(80), 83);
+        let indented = format!("{line}\n    {line}\n  B");
+        let joined = Joined::of(indented.as_bytes(), 0).expect("broken");
+        assert_eq!(joined.bytes, format!("{line}{line}B").as_bytes());
+        assert_eq!(joined.original(40), 45);
         assert!(Joined::of(b"plain\nlines\n", 0).is_none());
         assert!(Joined::of(b"AAAAAA\nB", 30).is_some());
         assert_eq!(run_at_end(b"ab cde", 9), 3);
