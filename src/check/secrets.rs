@@ -105,7 +105,16 @@ impl<'a> Checker<'a> {
             return;
         }
         for name in &step.secrets {
-            if used.contains(&name.value) {
+            let params = &self.runbook.params;
+            let is_param = params
+                .get(&name.value)
+                .is_some_and(|p| holds_secret(&p.ty.value));
+            let exists = is_param
+                || self
+                    .environment
+                    .is_none_or(|environment| environment.secrets.contains_key(&name.value));
+            // A name that does not exist is reported as such.
+            if !exists || used.contains(&name.value) {
                 continue;
             }
             diags.push(

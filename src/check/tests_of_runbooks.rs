@@ -9,7 +9,7 @@ const CHILD: &str = "params:\n  target: { type: int }\n  who: { type: service, d
 /// The findings of a runbook `a` that runs `smoke-test`.
 fn findings(steps: &str) -> Vec<String> {
     let (checked, findings) = check_texts(&[("a", steps), ("smoke-test", CHILD)]);
-    assert_eq!(checked.is_some(), findings.is_empty());
+    assert_eq!(checked.is_some(), findings.is_empty(), "{findings:?}");
     findings.iter().map(line).collect()
 }
 
