@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::fixture::{check_texts, line};
 
-const CHILD: &str = "params:\n  target: { type: int }\n  who: { type: service, default: api }\n  level: { type: enum, values: [low, high], default: low }\n  token: { type: secret, default: \"env:T\" }\nsteps:\n  - { id: look, uses: service.health, with: { service: \"{{ params.who }}\" }, when: params.target > 1 && params.level == 'low' }\n  - { id: load, uses: shell, with: { run: ./load }, environment: { T: \"{{ params.token }}\" } }\noutputs: { ok: \"{{ steps.look.outputs.healthy }}\", said: \"it is {{ steps.look.status }}\", all: [1, 2] }\n";
+const CHILD: &str = "on_failure: stop\nparams:\n  target: { type: int }\n  who: { type: service, default: api }\n  level: { type: enum, values: [low, high], default: low }\n  token: { type: secret, default: \"env:T\" }\nsteps:\n  - { id: look, uses: service.health, with: { service: \"{{ params.who }}\" }, when: params.target > 1 && params.level == 'low' }\n  - { id: load, uses: shell, with: { run: ./load }, environment: { T: \"{{ params.token }}\" } }\noutputs: { ok: \"{{ steps.look.outputs.healthy }}\", said: \"it is {{ steps.look.status }}\", all: [1, 2] }\n";
 
 /// The findings of a runbook `a` that runs `smoke-test`.
 fn findings(steps: &str) -> Vec<String> {
@@ -16,7 +16,8 @@ fn findings(steps: &str) -> Vec<String> {
 #[test]
 fn a_call_that_fits_has_no_findings() {
     let found = findings(
-        r#"params: { token: { type: secret } }
+        r#"on_failure: stop
+params: { token: { type: secret } }
 steps:
   - { id: restart, uses: service.restart, with: { service: api } }
   - id: smoke

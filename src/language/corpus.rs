@@ -96,6 +96,14 @@ pub(super) fn catalog() -> ActionCatalog {
         "additionalProperties": false,
         "properties": { "duration": { "type": "string" } },
     });
+    let shell = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "run": { "type": "string" },
+            "environment": { "type": "object", "additionalProperties": { "type": "string" } },
+        },
+    });
     let process = ProviderManifest {
         name: "process".to_owned(),
         summary: String::new(),
@@ -108,6 +116,7 @@ pub(super) fn catalog() -> ActionCatalog {
     };
     ActionCatalog {
         actions: [
+            action("shell", shell),
             action("wait", wait),
             action("service.status", service.clone()),
             action("service.restart", service.clone()),

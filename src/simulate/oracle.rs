@@ -186,8 +186,11 @@ impl Oracle<'_> {
     /// Steps that succeeded and promise to be undone.
     fn promised(&self) -> Vec<StepId> {
         let promises = |step: &&StepId| {
+            // Of a loop each instance promises, not the loop.
+            let is_instance = step.as_str().ends_with(']');
             self.steps.get(step).is_some_and(|known| {
                 !known.in_finally
+                    && (known.step.for_each.is_none() || is_instance)
                     && known.part == Part::Steps
                     && matches!(known.step.rollback, Some(PlanRollback::Undo { .. }))
             })
@@ -425,14 +428,10 @@ impl Oracle<'_> {
             let Some(known) = self.steps.get(&id) else {
                 continue;
             };
-            let changes = known.step.action.effect != Effect::Read
+            let is_loop = known.step.for_each.is_some() && !id.as_str().ends_with(']');
+            if known.step.action.effect != Effect::Read
                 && known.step.block.is_none()
-                && known.step.for_each.is_none();
-            let is_instance = id.as_str().ends_with(']');
-            if (changes
-                || is_instance
-                    && known.step.action.effect != Effect::Read
-                    && known.step.block.is_none())
+                && !is_loop
                 && known.part == Part::Steps
                 && !known.in_finally
                 && known.step.rollback.is_none()

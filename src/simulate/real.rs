@@ -140,7 +140,8 @@ impl World for RealWorld<'_> {
         // A call has taken its time already; what is left is waiting for polls, retries and votes.
         let taken = time.min(self.taken);
         self.taken -= taken;
-        std::thread::sleep((time - taken).min(LONGEST_PAUSE));
+        let pause = (time - taken).min(LONGEST_PAUSE);
+        self.parts.runtime.block_on(tokio::time::sleep(pause));
     }
 }
 

@@ -15,6 +15,7 @@ environment: v1
 name: here
 services:
   api: { provider: process, command: [api] }
+  worker: { provider: process, command: [worker] }
 connections:
   ops: { kind: notify, to: terminal }
 ";
@@ -296,6 +297,35 @@ steps:
     );
     let help = result.findings[0].help.clone().unwrap_or_default();
     assert!(help.contains("`healthy` is not scripted"), "{help}");
+}
+
+#[test]
+fn loops_are_simulated_instance_by_instance_and_swept() {
+    let runbook = "\
+params:
+  services: { type: list, items: service, default: [api, worker] }
+steps:
+  - id: restart
+    uses: service.restart
+    for_each: '{{ params.services }}'
+    with: { service: '{{ item }}' }
+    unless: { uses: service.health, with: { service: '{{ item }}' }, condition: outputs.healthy }
+    rollback: { uses: service.start, with: { service: '{{ item }}' } }
+  - { id: check, uses: service.status, with: { service: api } }
+";
+    let cases = "  - { name: undone in reverse, steps: { check: { fails: error } }, expect: { outcome: rolled_back, undone: ['restart[worker]', 'restart[api]'] } }
+  - { name: one is well, probes: { 'restart[api]': { outputs: { healthy: true } } }, expect: { outcome: succeeded, skipped: ['restart[api]'], order: ['restart[worker]', check] } }
+";
+    let catalog = catalog();
+    for case in prepared(runbook, cases).expect("sound") {
+        let result = case.run(&catalog).expect("a sound core");
+        assert!(result.passed(), "{}: {:#?}", result.name, result.findings);
+        for report in [fault_sweep(&case, &catalog), repeat_sweep(&case, &catalog)] {
+            let report = report.expect("a sound core");
+            assert_eq!(messages(&report), Vec::<String>::new());
+            assert!(report.runs > 5);
+        }
+    }
 }
 
 #[test]

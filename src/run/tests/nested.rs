@@ -12,7 +12,7 @@ use crate::base::{AttemptNo, StepId};
 use crate::event::{EventKind, Failure, FailureKind, Outcome, RunEvent, Vote};
 use crate::model::{Effect, MaxFailures, OnCancel, StepOnFailure};
 use crate::plan::{Expr, Plan, PlanBlock, PlanForEach, PlanStep, PlanUnless};
-use crate::run::{CallKind, Phase, RunState, Target, decide};
+use crate::run::{CallKind, Halt, Phase, RunState, Target, decide};
 
 /// Draws that shrink towards the simplest plan: when they are used up, every draw gives 0.
 struct Dice {
@@ -278,12 +278,10 @@ impl Case {
                 let at = (random % sim.running.len() as u64) as usize;
                 let answer = self.answer(&sim.state, &sim.running[at].0);
                 sim.finish(at, answer);
-            } else if let Some(open) = sim
-                .state
-                .open_gates()
-                .first()
-                .filter(|_| sim.state.halt().is_none())
+            } else if let Some(open) = sim.state.open_gates().first()
+                && !matches!(sim.state.halt(), Some(Halt::Interrupted { .. }))
             {
+                let open = open.clone();
                 let vote = self.vote(&open.step);
                 sim.vote(open.step.as_str(), vote);
             } else if let Some(wake) = wake {
@@ -297,7 +295,7 @@ impl Case {
 }
 
 fn sound(case: &Case, sim: &Sim) -> Result<(), TestCaseError> {
-    prop_assert!(sim.state.outcome().is_some(), "the run did not end");
+    prop_assert!(sim.state.outcome().is_some(), "no end: {:?}", sim.story());
     oracle::check(&Journal::new(&case.plan, &sim.events))
 }
 
@@ -335,7 +333,7 @@ proptest! {
         random in 1u64..,
     ) {
         let sim = case.drive(Sim::new(case.plan.clone(), max_parallel), random, None);
-        prop_assert_eq!(sim.state.outcome(), Some(oracle::foretold(&case)));
+        prop_assert_eq!(sim.state.outcome(), Some(oracle::foretold(&case)), "{:?}", sim.story());
     }
 
     #[test]
