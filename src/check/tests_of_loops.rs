@@ -45,7 +45,7 @@ steps:
   - id: tell
     uses: notify
     secrets: [token, db]
-    with: { message: "{{#each steps.restart.outputs}}{{ pid }} {{/each}}" }
+    with: { message: "{{ params.token }} {{ secrets.db }} {{#each steps.restart.outputs}}{{ pid }} {{/each}}" }
 verify:
   - { id: healthy, uses: service.health, with: { service: api }, until: outputs.healthy, timeout: 60s }
   - { id: other, uses: service.health, with: { service: worker }, needs: [healthy] }

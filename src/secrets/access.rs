@@ -74,6 +74,12 @@ impl SecretAccess {
         Ok(value)
     }
 
+    /// The token for Vault, when it is a variable: programs inherit it, and may print it.
+    pub(super) fn vault_token(&self) -> Option<SecretString> {
+        let token = self.vault.token.clone()?;
+        (token.expose_secret().chars().count() >= MIN_CHARS).then_some(token)
+    }
+
     /// The value when reading it costs and changes nothing: a variable or a file.
     pub(super) async fn read_at_hand(&self, source: &SecretSource) -> Option<SecretString> {
         match source {
