@@ -15,7 +15,7 @@ use super::recorder::Record;
 use crate::base::{Clock as _, StepId};
 use crate::engine::{Control, RunEnd, RunHandle};
 use crate::event::{EventKind, Progress, RunEvent, Vote};
-use crate::report::{RunView, ViewOptions, summary, write_progress};
+use crate::report::{RunView, ViewOptions, shell_word, summary, write_progress};
 use crate::settings::SystemClock;
 
 /// How often the display moves when nothing happens.
@@ -188,7 +188,8 @@ impl Watcher<'_> {
             let (out, prefix) = (self.context.out, &self.prefix);
             self.view.suspend(|| {
                 out.note(format_args!(
-                    "nobody answers here; the run waits for: runbook approve {prefix} {gate}"
+                    "nobody answers here; the run waits for: runbook approve {prefix} {}",
+                    shell_word(&gate)
                 ));
             });
             return;

@@ -6,7 +6,7 @@ use super::next::Places;
 use super::outcome::tally_words;
 use super::rows::StepRow;
 use super::style::{Paint, Style, Symbol};
-use super::text::{clip, clock_time, count, human, one_line, output_line, pad, width, wrap};
+use super::text::{clip, clock_time, count, human, one_line, output_line, pad, shell_word, width, wrap};
 use super::timeline::Timeline;
 use crate::base::Timestamp;
 use crate::event::{
@@ -169,10 +169,10 @@ impl Lines {
                 line(Symbol::Running, Paint::Name, &expanded_words(instances), "")
             }
             EventKind::StepProbeStarted { .. } if log => {
-                line(Symbol::Running, Paint::Dim, "is it so already?", "")
+                line(Symbol::Running, Paint::Dim, "`unless` is asked whether there is anything to do", "")
             }
             EventKind::StepProbed { .. } if log => {
-                line(Symbol::Again, Paint::Dim, "not so yet", "")
+                line(Symbol::Again, Paint::Dim, "there is", "")
             }
             EventKind::StepTimedOut { .. } => {
                 let words = "its time is up; what runs of it is being ended";
@@ -239,7 +239,7 @@ impl Lines {
                 ..
             } => vec![format!(
                 "    {}",
-                self.vote(*vote, actor, comment.as_deref())
+                self.vote(row, *vote, actor, comment.as_deref())
             )],
             EventKind::GateApproved { .. } => line(Symbol::Good, Paint::Good, "approved", &took),
             EventKind::GateRejected { .. } => line(Symbol::Bad, Paint::Bad, "rejected", &took),
@@ -287,16 +287,16 @@ impl Lines {
         }
         let text = format!(
             "    runbook approve {prefix} {id}   or   runbook reject {prefix} {id}",
-            id = row.id
+            id = shell_word(row.id.as_str())
         );
         lines.push(style.paint(Paint::Dim, &text));
         lines
     }
 
-    fn vote(&self, vote: Vote, actor: &Actor, comment: Option<&str>) -> String {
+    fn vote(&self, row: &StepRow, vote: Vote, actor: &Actor, comment: Option<&str>) -> String {
         let style = self.style;
         let comment = comment.map_or(String::new(), |c| format!(": {c}"));
-        let text = format!("{} {}{comment}", person(actor), vote_word(vote));
+        let text = format!("{} {} {}{comment}", person(actor), vote_word(vote), row.id);
         clip(
             &one_line(&text, style),
             style.width.saturating_sub(4),
@@ -394,7 +394,8 @@ impl Lines {
             }
         }
         if let (Some(log), Some(folder)) = (log, &self.places.logs) {
-            let path = format!("    full log: {folder}/{}", one_line(&log.file, style));
+            let path = format!("{folder}/{}", one_line(&log.file, style));
+            let path = format!("    full log: {}", shell_word(&path));
             lines.push(style.paint(Paint::Dim, &path));
         }
         lines

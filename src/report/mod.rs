@@ -55,5 +55,5 @@ pub use tables::{
 };
 pub use terminal::{RunView, ViewOptions};
 pub use test_results::{test_result_json, test_results_junit, test_results_text};
-pub use text::safe_text;
+pub use text::{safe_text, shell_word};
 pub use timeline::{CancelRow, Finish, Origin, ResumeRow, Timeline};

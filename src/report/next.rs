@@ -2,7 +2,7 @@
 
 use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::Style;
-use super::text::one_line;
+use super::text::{one_line, shell_word};
 use super::timeline::Timeline;
 use crate::event::{Outcome, RollbackCause};
 
@@ -52,7 +52,7 @@ pub fn next_command(
     };
     let look_at = |why: String, row: Option<&StepRow>| {
         Some(match row.filter(|row| row.attempts > 0) {
-            Some(row) => NextCommand::new(why, format!("runbook logs {prefix} {}", row.id)),
+            Some(row) => NextCommand::new(why, format!("runbook logs {prefix} {}", shell_word(row.id.as_str()))),
             None => NextCommand::new(why, format!("runbook status {prefix}")),
         })
     };
@@ -92,13 +92,13 @@ fn unfinished(timeline: &Timeline, prefix: &str) -> NextCommand {
             format!("runbook approve {prefix}"),
         ),
         (Some(gate), Some(_)) => NextCommand::new(
-            format!("let it go on (or: runbook reject {prefix} {})", gate.id),
-            format!("runbook approve {prefix} {}", gate.id),
+            format!("let it go on (or: runbook reject {prefix} {})", shell_word(gate.id.as_str())),
+            format!("runbook approve {prefix} {}", shell_word(gate.id.as_str())),
         ),
         (None, _) => match interrupted(timeline) {
             Some(row) => NextCommand::new(
                 format!("find out whether `{}` happened", row.id),
-                format!("runbook logs {prefix} {}", row.id),
+                format!("runbook logs {prefix} {}", shell_word(row.id.as_str())),
             ),
             None => NextCommand::new("go on with it", format!("runbook resume {prefix}")),
         },
@@ -138,12 +138,14 @@ fn first_failed(timeline: &Timeline) -> Option<&StepRow> {
 
 /// The step that makes a run stuck: an undo that failed, else a step whose fate is unknown.
 fn left_undone(timeline: &Timeline) -> Option<&StepRow> {
-    let failed = |row: &&StepRow| matches!(&row.undo, Some(u) if matches!(u.status, UndoStatus::Failed | UndoStatus::NotTried));
-    timeline
-        .rows
-        .iter()
-        .find(failed)
+    let with = |status| {
+        let is = move |row: &&StepRow| matches!(&row.undo, Some(undo) if undo.status == status);
+        timeline.rows.iter().find(is)
+    };
+    // What was not tried has nothing to tell: the undo before it failed.
+    with(UndoStatus::Failed)
         .or_else(|| interrupted(timeline))
+        .or_else(|| with(UndoStatus::NotTried))
 }
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ pub(crate) fn outcome_meaning(timeline: &Timeline, plan: &Plan) -> String {
         }
         Outcome::Failed => format!("it stopped; what was done stays done{}", unproved(timeline)),
         Outcome::RolledBack => match standing(timeline, plan).len() {
+            0 if !anything_undone(timeline) => "nothing had to be undone".to_owned(),
             0 => "everything that was done is undone".to_owned(),
             1 => "what can be undone is undone; 1 step stays done".to_owned(),
             n => format!("what can be undone is undone; {n} steps stay done"),
@@ -108,6 +109,10 @@ pub(crate) fn outcome_meaning(timeline: &Timeline, plan: &Plan) -> String {
         }
         .to_owned(),
     }
+}
+
+fn anything_undone(timeline: &Timeline) -> bool {
+    timeline.rows.iter().any(|row| row.undo.is_some())
 }
 
 fn undone_words(rollback: RollbackResult) -> &'static str {
@@ -159,6 +164,7 @@ pub(crate) fn tally_words(tally: Tally) -> String {
     for (n, word) in [
         (tally.failed, "failed"),
         (tally.running, "running"),
+        (tally.waiting, "waiting"),
         (tally.undone, "undone"),
     ] {
         if n > 0 {

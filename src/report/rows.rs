@@ -83,8 +83,10 @@ pub struct Tally {
     pub done: usize,
     /// Failed for good, as far as is known.
     pub failed: usize,
-    /// At work, waiting for a gate, or between two attempts.
+    /// At work, or between two attempts.
     pub running: usize,
+    /// Waiting for a person.
+    pub waiting: usize,
     /// Undone.
     pub undone: usize,
 }

@@ -244,7 +244,8 @@ impl RunView {
             }
         }
         if !self.quiet {
-            if let EventKind::StepStarted { step, .. } = &event.event
+            if let EventKind::StepStarted { step, .. } | EventKind::StepExpanded { step, .. } =
+                &event.event
                 && !self.verify_began
                 && step.depth() == 0
                 && self

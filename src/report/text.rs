@@ -190,6 +190,12 @@ pub(crate) fn clock_time(at: Timestamp) -> String {
     at.to_utc().format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// A text as one word of a command that a person copies: `restart[api]` is a pattern for the shell, so
+/// it is quoted. What no shell word can hold (NUL) is left as it is; ids never have it.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    shlex::try_quote(text).unwrap_or(Cow::Borrowed(text))
+}
+
 /// `1 step`, `2 steps`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     if n == 1 {

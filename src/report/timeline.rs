@@ -153,6 +153,7 @@ impl Timeline {
                 StepStatus::Failed | StepStatus::Rejected | StepStatus::Expired => {
                     tally.failed += 1;
                 }
+                StepStatus::Waiting => tally.waiting += 1,
                 _ if child.is_active() => tally.running += 1,
                 _ => {}
             }

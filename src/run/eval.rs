@@ -76,6 +76,28 @@ pub(super) fn holds(
     condition.holds(&scope(state, place, condition.references(), own))
 }
 
+/// What a condition looks at, with the values it has: every reference once, as it is written.
+pub(super) fn looked_at(
+    state: &RunState,
+    place: Place,
+    text: &str,
+    own: Own<'_>,
+) -> Vec<(String, Value)> {
+    let Ok(condition) = Condition::parse(text) else {
+        return Vec::new();
+    };
+    let scope = scope(state, place, condition.references(), own);
+    let mut seen: Vec<(String, Value)> = Vec::new();
+    for reference in condition.references() {
+        let name = reference.to_string();
+        let value = scope.lookup(&reference.path);
+        if let Some(value) = value.filter(|_| seen.iter().all(|(known, _)| *known != name)) {
+            seen.push((name, value.clone()));
+        }
+    }
+    seen
+}
+
 /// Whether a condition is about the single instances of a loop. One that cannot be read is not.
 pub(super) fn is_about_item(text: &str) -> bool {
     let about = |r: &Reference| matches!(r.root(), "item" | "index");

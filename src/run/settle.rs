@@ -219,7 +219,11 @@ pub(super) fn published(state: &RunState, i: usize, own: Value) -> Result<Value,
         let ty = step.outputs_ty(state.plan());
         match eval::holds(state, Place::of(state, i), verify, Some((&outputs, &ty))) {
             Ok(true) => {}
-            Ok(false) => return Err(not_verified(verify, &outputs)),
+            Ok(false) => {
+                let own = Some((&outputs, &ty));
+                let seen = eval::looked_at(state, Place::of(state, i), verify, own);
+                return Err(not_verified(verify, &seen));
+            }
             Err(error) => return Err(expression("verify", verify, &error)),
         }
     }
@@ -324,12 +328,18 @@ fn of_unless(sort: FailureKind, causes: Vec<String>) -> Failure {
     }
 }
 
-fn not_verified(verify: &str, outputs: &Value) -> Failure {
+fn not_verified(verify: &str, seen: &[(String, Value)]) -> Failure {
+    let is = |(name, value): &(String, Value)| format!("`{name}` is {}", clipped(value));
+    let seen: Vec<String> = seen.iter().map(is).collect();
+    let causes = match seen.is_empty() {
+        true => Vec::new(),
+        false => vec![seen.join(", ")],
+    };
     Failure {
         sort: FailureKind::Verify,
         error: ErrorChain {
             message: format!("`verify` does not hold: `{verify}`"),
-            causes: vec![format!("the outputs are {}", clipped(outputs))],
+            causes,
         },
         hint: None,
         log_tail: Vec::new(),

@@ -11,7 +11,7 @@ use crate::cli::recorder::Record;
 use crate::cli::runtime::block_on;
 use crate::event::Vote;
 use crate::plan::Plan;
-use crate::report::{Places, Timeline};
+use crate::report::{Places, Timeline, shell_word};
 use crate::settings::SystemClock;
 use crate::store::{RequestKind, RunRecord};
 
@@ -117,11 +117,21 @@ fn open_gate(
     let events = record.store.events_after(run.id, EventSeq(0))?;
     let timeline = Timeline::of(&plan, &events);
     let open: Vec<StepId> = timeline.open_gates().map(|row| row.id.clone()).collect();
-    let names = || open.iter().map(StepId::as_str);
     let status = format!("runbook status {}", places.prefix);
     let verb = match vote {
         Vote::Approve => "approve",
         Vote::Reject => "reject",
+    };
+    let choose = |message: String| {
+        let error = CliError::new(ErrorKind::Usage, message);
+        let near = wanted.and_then(|wanted| did_you_mean(wanted, open.iter().map(StepId::as_str)));
+        let meant = open
+            .iter()
+            .filter(|gate| near.is_none_or(|near| gate.as_str() == near));
+        meant.fold(error, |error, gate| {
+            let gate = shell_word(gate.as_str());
+            error.next(format!("runbook {verb} {} {gate}", places.prefix))
+        })
     };
     match (wanted, open.as_slice()) {
         (_, []) => Err(CliError::new(
@@ -130,26 +140,19 @@ fn open_gate(
         )
         .next(status)),
         (None, [only]) => Ok(only.clone()),
-        (None, several) => Err(several.iter().fold(
-            CliError::new(
-                ErrorKind::Usage,
-                format!("run {} has {} open gates", places.prefix, several.len()),
-            ),
-            |error, gate| error.next(format!("runbook {verb} {} {gate}", places.prefix)),
-        )),
+        (None, several) => {
+            let n = several.len();
+            Err(choose(format!("run {} has {n} open gates", places.prefix)))
+        }
         (Some(wanted), _) => open
             .iter()
             .find(|gate| gate.as_str() == wanted)
             .cloned()
             .ok_or_else(|| {
-                let error = CliError::new(
-                    ErrorKind::Usage,
-                    format!("`{wanted}` is not an open gate of run {}", places.prefix),
-                );
-                match did_you_mean(wanted, names()) {
-                    Some(near) => error.next(format!("did you mean `{near}`?")),
-                    None => error.next(status),
-                }
+                choose(format!(
+                    "`{wanted}` is not an open gate of run {}",
+                    places.prefix
+                ))
             }),
     }
 }
