@@ -279,6 +279,7 @@ impl Walk<'_> {
         self.tell(place, Value::Null, DryRunVerdict::Loop(keys.clone()));
         let mut outputs = Vec::new();
         let mut whole = Seen::performed(Value::Null, place.as_now);
+        let mut failures = 0;
         for (index, (item, key)) in items.iter().zip(&keys).enumerate() {
             let Some(id) = place.id.instance(key) else {
                 continue;
@@ -292,10 +293,14 @@ impl Walk<'_> {
             };
             let seen = self.one(&own, &instance).await?;
             whole.left_out |= seen.left_out;
-            whole.known &= seen.known || seen.skipped;
+            whole.known &= seen.known || seen.skipped || seen.failed;
+            failures += usize::from(seen.failed);
             if seen.known {
                 outputs.push(seen.outputs);
             }
+        }
+        if failures > each.max_failures.allowed(items.len()) {
+            return Ok(Seen::failed(whole.left_out));
         }
         whole.outputs = Value::Array(outputs);
         Ok(whole)
@@ -450,6 +455,7 @@ impl Walk<'_> {
                 outputs: Value::Object(outputs),
                 known,
                 skipped: false,
+                failed: false,
                 left_out: inner.any_left_out(),
             })
         })
@@ -510,7 +516,7 @@ impl Walk<'_> {
             Ok(raw) => raw,
             Err(failure) => {
                 self.tell(place, inputs, DryRunVerdict::Failed(failure));
-                return Seen::unknown(place.as_now);
+                return Seen::failed(place.as_now);
             }
         };
         let own_ty = self.plan.action_ty(&step.action).clone();
@@ -519,12 +525,12 @@ impl Walk<'_> {
             match frame.holds(until, Some((&raw, own_ty.clone()))) {
                 Ok(true) => {}
                 Ok(false) => waits_for = Some(until.clone()),
-                Err(error) => return self.wrong(place, "until", until, error.words()),
+                Err(left) => return self.unjudged(place, inputs, "until", until, left),
             }
         }
         let outputs = match frame.published(step, &raw, &own_ty) {
             Ok(outputs) => outputs,
-            Err((name, error)) => return self.wrong(place, "outputs", &name, error.words()),
+            Err((name, left)) => return self.unjudged(place, inputs, "outputs", &name, left),
         };
         if let (Some(verify), None) = (&step.verify, &waits_for) {
             let ty = step.outputs_ty(&self.plan);
@@ -538,7 +544,7 @@ impl Walk<'_> {
                     self.tell(place, inputs, verdict);
                     return Seen::performed(outputs, place.as_now);
                 }
-                Err(error) => return self.wrong(place, "verify", verify, error.words()),
+                Err(left) => return self.unjudged(place, inputs, "verify", verify, left),
             }
         }
         let verdict = DryRunVerdict::Performed {
@@ -547,6 +553,25 @@ impl Walk<'_> {
         };
         self.tell(place, inputs, verdict);
         Seen::performed(outputs, place.as_now)
+    }
+
+    /// A performed step whose own expression has no value: unknown when a run would have one.
+    fn unjudged(
+        &mut self,
+        place: &Place<'_>,
+        inputs: Value,
+        key: &str,
+        text: &str,
+        left: Left,
+    ) -> Seen {
+        match left {
+            Left::Out(why) => {
+                let unknown = Preview::Unknown(format!("`{key}` {why}"));
+                self.tell(place, inputs, DryRunVerdict::Would(unknown));
+                Seen::unknown(place.as_now)
+            }
+            Left::Wrong(error) => self.wrong(place, key, text, error),
+        }
     }
 }
 

@@ -18,14 +18,6 @@ pub(super) enum Left {
     Wrong(String),
 }
 
-impl Left {
-    pub(super) fn words(self) -> String {
-        match self {
-            Self::Out(words) | Self::Wrong(words) => words,
-        }
-    }
-}
-
 /// What is known of a step that the walk went past.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
@@ -35,6 +27,8 @@ pub(super) struct Seen {
     pub(super) known: bool,
     /// Whether it would be skipped.
     pub(super) skipped: bool,
+    /// Whether it was performed and failed, so that it gave nothing.
+    pub(super) failed: bool,
     /// Whether it, or something that it needs, was left out and would have changed something.
     pub(super) left_out: bool,
 }
@@ -45,7 +39,16 @@ impl Seen {
             outputs,
             known: true,
             skipped: false,
+            failed: false,
             left_out,
+        }
+    }
+
+    /// Performed, and it failed.
+    pub(super) fn failed(left_out: bool) -> Self {
+        Self {
+            failed: true,
+            ..Self::unknown(left_out)
         }
     }
 
@@ -227,9 +230,11 @@ impl Frame {
                 continue;
             };
             if !seen.known && !seen.skipped {
-                return Err(Left::Out(format!(
-                    "depends on `{id}`, which was not performed"
-                )));
+                let why = match seen.failed {
+                    true => "which failed",
+                    false => "which was not performed",
+                };
+                return Err(Left::Out(format!("depends on `{id}`, {why}")));
             }
             if reference
                 .path

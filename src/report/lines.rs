@@ -169,10 +169,10 @@ impl Lines {
                 line(Symbol::Running, Paint::Name, &expanded_words(instances), "")
             }
             EventKind::StepProbeStarted { .. } if log => {
-                line(Symbol::Running, Paint::Dim, "`unless` is asked whether there is anything to do", "")
+                line(Symbol::Running, Paint::Dim, "asks `unless` whether it is needed", "")
             }
             EventKind::StepProbed { .. } if log => {
-                line(Symbol::Again, Paint::Dim, "there is", "")
+                line(Symbol::Again, Paint::Dim, "needed: `unless` does not hold", "")
             }
             EventKind::StepTimedOut { .. } => {
                 let words = "its time is up; what runs of it is being ended";

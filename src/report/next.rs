@@ -62,7 +62,9 @@ pub fn next_command(
     match finish.outcome {
         Outcome::Succeeded => None,
         Outcome::Failed | Outcome::RolledBack | Outcome::CompletedWithExceptions => {
-            look_at("see why it failed".to_owned(), first_failed(timeline))
+            // A step that printed nothing has its reason in the status only.
+            let row = first_failed(timeline).filter(|row| row.log.is_some());
+            look_at("see why it failed".to_owned(), row)
         }
         Outcome::Stuck => {
             let row = left_undone(timeline);
@@ -174,5 +176,24 @@ mod tests {
         assert_eq!(command(fixtures::rejected()), again);
         assert_eq!(command(fixtures::cancelled()), again);
         assert_eq!(command(Story::begin()), some("runbook resume 01KA"));
+    }
+
+    #[test]
+    fn the_shell_does_not_read_ids_as_patterns() {
+        assert_eq!(shell_word("restart"), "restart");
+        assert_eq!(shell_word("ok[api]"), "'ok[api]'");
+    }
+
+    #[test]
+    fn a_stuck_run_leads_to_the_undo_that_failed() {
+        let story = fixtures::stuck();
+        let mut timeline = Timeline::of(&restart_plan(), &story.events);
+        let undo = timeline.rows.iter().find_map(|row| row.undo.clone());
+        let mut untried = undo.expect("an undo");
+        untried.status = UndoStatus::NotTried;
+        timeline.rows[0].undo = Some(untried);
+        let next = next_command(&timeline, "service-restart", "local", "01KA");
+        let next = next.expect("a command");
+        assert_eq!(next.command, "runbook logs 01KA restart");
     }
 }

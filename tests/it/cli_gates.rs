@@ -202,6 +202,41 @@ fn an_unknown_run_is_told_from_none_at_all() {
     }
 }
 
+/// `ok[api]` is a pattern for a shell: what is suggested can be copied as it stands.
+#[test]
+fn a_gate_of_a_loop_is_suggested_in_quotes() {
+    let env = job(r#"steps:
+  - id: ok
+    uses: approval
+    for_each: [api, worker]
+    max_parallel: 2
+    with: { message: "{{ item }}?" }
+"#);
+    let left = env.run(["exec", "job", "--detach"]);
+    assert_eq!(left.code, Some(4), "{left}");
+    for output in [left, env.run(["status", "latest"])] {
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(said.contains(" 'ok[api]'"), "{output}");
+        assert!(!said.contains("approve latest ok["), "{output}");
+    }
+    for wanted in [None, Some("ok")] {
+        let output = env.run(["approve", "latest"].into_iter().chain(wanted));
+        assert_eq!(output.code, Some(2), "{output}");
+        for gate in ["'ok[api]'", "'ok[worker]'"] {
+            let line = output.stderr.lines().find(|line| line.ends_with(gate));
+            assert!(line.is_some_and(|line| line.contains("runbook approve ")), "{output}");
+        }
+    }
+    for gate in ["ok[api]", "ok[worker]"] {
+        let output = env.run(["approve", "latest", gate]);
+        assert_eq!(output.code, Some(0), "{output}");
+    }
+    let resumed = env.run(["resume", "latest"]);
+    assert_eq!(resumed.code, Some(0), "{resumed}");
+    let said = format!("{}{}", resumed.stdout, resumed.stderr);
+    assert!(said.contains("approves ok[worker]"), "{resumed}");
+}
+
 #[test]
 fn of_two_open_gates_one_must_be_named() {
     let env = job(r#"steps:
@@ -228,8 +263,10 @@ fn of_two_open_gates_one_must_be_named() {
     refused(
         &mistyped,
         "`lfet` is not an open gate",
-        "did you mean `left`?",
+        "runbook approve ",
     );
+    assert!(mistyped.stderr.contains(" left\n"), "{mistyped}");
+    assert!(!mistyped.stderr.contains(" right\n"), "{mistyped}");
     for gate in ["left", "right"] {
         let output = env.run(["approve", "latest", gate]);
         assert_eq!(output.code, Some(0), "{output}");

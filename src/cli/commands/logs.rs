@@ -69,7 +69,11 @@ pub(super) fn run(context: &Context, args: &LogsArgs) -> Result<ExitStatus, CliE
         copy(context, path)?;
     }
     if logs.is_empty() {
-        context.out.note("nothing was printed");
+        let places = record.places(id)?;
+        context.out.note(format_args!(
+            "nothing was printed; how it went: runbook status {}",
+            places.prefix
+        ));
     }
     Ok(ExitStatus::SUCCEEDED)
 }

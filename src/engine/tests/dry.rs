@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::driving::doing;
 use super::support::World;
 use crate::engine::{DryRunStep, DryRunVerdict, dry_run};
+use crate::base::StepId;
 use crate::model::{Escape, MaxFailures};
 use crate::plan::{Expr, Plan, PlanBlock, PlanForEach, PlanStep, PlanUnless};
 use crate::run::testing::{gate, plan};
@@ -157,6 +158,32 @@ async fn only_what_a_run_would_meet_too_is_a_failure() {
         failed,
         ["a"],
         "what `c` sees may be otherwise once `b` was done"
+    );
+}
+
+#[tokio::test]
+async fn what_uses_a_step_that_failed_says_so() {
+    let mut proof = doing("proof", &["a"], "test.read", "echo");
+    proof.verify = Some("steps.a.outputs.value == 1".to_owned());
+    let failing = each(
+        doing("a", &[], "test.read", "fail"),
+        Expr::Value(json!(["x", "y"])),
+    );
+    let mut tolerated = failing.clone();
+    tolerated.id = StepId::parse("many").expect("an id");
+    if let Some(each) = &mut tolerated.for_each {
+        each.max_failures = MaxFailures::Count(2);
+    }
+    let mut count = doing("count", &["many"], "test.read", "echo");
+    count.verify = Some("size(steps.many.outputs) == 0".to_owned());
+    let lines = dry(plan(vec![failing, proof, tolerated, count], vec![])).await;
+    assert!(
+        lines.contains(&"proof unknown: `verify` depends on `a`, which failed".to_owned()),
+        "{lines:#?}"
+    );
+    assert!(
+        lines.iter().any(|line| line.starts_with("count performed")),
+        "{lines:#?}"
     );
 }
 

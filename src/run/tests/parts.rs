@@ -467,3 +467,16 @@ fn a_failed_undo_in_a_part_leaves_the_run_stuck_and_names_what_is_left() {
     let waiting = &sim.state.node(&id("a[x]")).expect("there").undo;
     assert_eq!(*waiting, Undo::Waiting);
 }
+
+#[test]
+fn a_verify_that_does_not_hold_says_what_it_looked_at() {
+    let mut proof = step("proof", &["a"]);
+    proof.verify = Some("steps.a.outputs.id == 'b' && outputs.id != steps.a.outputs.id".into());
+    let sim = played(vec![step("a", &[]), proof], vec![], &[]);
+    let failure = sim.state.node(&id("proof")).expect("there");
+    let failure = failure.failure.as_ref().expect("it failed");
+    assert_eq!(
+        failure.error.causes,
+        ["`steps.a.outputs.id` is \"a\", `outputs.id` is \"proof\""]
+    );
+}
