@@ -110,6 +110,9 @@ impl<'a> Checker<'a> {
             (Ty::Map(_) | Ty::Object(_), None) => {
                 "a loop goes over a list; name a list inside of it".to_owned()
             }
+            (Ty::String, None) => format!(
+                "for one item, write a list: `[\"{{{{ {reference} }}}}\"]`; the lines that a `shell` step prints are its output `lines`"
+            ),
             _ => format!("for one item, write a list: `[\"{{{{ {reference} }}}}\"]`"),
         };
         Diagnostic::error(

@@ -182,7 +182,7 @@ impl<'a> Checker<'a> {
                 (Ty::Service, Some(_)) => "declare the parameter with `type: service`".to_owned(),
                 (Ty::Secret, _) => SECRET_HELP.to_owned(),
                 (_, None) => format!(
-                    "a text with other things around the expression is text; for {wanted}, write the expression alone"
+                    "a helper, and a text with other things around the expression, give text; for {wanted}, write one reference alone"
                 ),
                 _ => format!("give it a value of type {wanted}"),
             };

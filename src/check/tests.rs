@@ -201,7 +201,7 @@ fn types_of_references() {
             "params: { n: { type: int, default: 1 } }\nsteps:\n  - { id: a, uses: notify, with: { message: a, retries: \"{{ params.n }}0\" } }",
             "RB0504",
             "\"{{ params.n }}0\"",
-            "write the expression alone",
+            "write one reference alone",
         ),
         (
             "params: { l: { type: list, items: string, default: [] } }\nsteps:\n  - { id: a, uses: notify, with: { message: \"{{ params.l }}\" } }",

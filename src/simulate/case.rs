@@ -99,6 +99,7 @@ impl PreparedCase {
         let ran = simulate(&self.setup(), &mut world, &[])?;
         let mut findings = judge(&self.source, &self.case.expect, &self.plan, &ran);
         findings.extend(self.unused_scripts(&ran));
+        findings.extend(self.unused_votes(&ran));
         let failed = findings.iter().any(|f| f.severity == Severity::Error);
         if failed {
             self.add_hints(&mut findings, &ran.events);
@@ -153,6 +154,38 @@ impl PreparedCase {
             }
         }
         findings
+    }
+
+    /// A vote on a gate that never opens was meant for another one.
+    fn unused_votes(&self, ran: &Ran) -> Vec<Diagnostic> {
+        let opened: Vec<&StepId> = ran
+            .events
+            .iter()
+            .filter_map(|event| match &event.event {
+                EventKind::GateOpened { step, .. } => Some(step),
+                _ => None,
+            })
+            .collect();
+        let unused = self.case.votes.iter().filter(|vote| {
+            let gate = &vote.gate.value;
+            !opened.contains(&gate)
+        });
+        unused
+            .map(|vote| {
+                let finding = Diagnostic::error(
+                    codes::EXPECTATION_FAILED,
+                    format!("there is a vote on `{}`, which never opens", vote.gate.value),
+                )
+                .at(&self.source, vote.gate.span, "nobody is asked");
+                match opened.is_empty() {
+                    true => finding.help("no gate opens in this case"),
+                    false => {
+                        let names: Vec<&str> = opened.iter().map(|id| id.as_str()).collect();
+                        finding.help(format!("these opened: {}", names.join(", ")))
+                    }
+                }
+            })
+            .collect()
     }
 
     /// A condition over outputs that nobody scripted fails for a reason that is easily overlooked.

@@ -62,6 +62,8 @@ pub(in crate::handlers) struct Output {
     duration: HumanDuration,
     /// Standard output without the line end at its end; at most its first 64 KiB.
     stdout: String,
+    /// The lines of `stdout` that are not empty: a list for `for_each`.
+    lines: Vec<String>,
     /// Whether `stdout` was cut.
     truncated: bool,
     /// The declared outputs: one text for each name in `outputs`.
@@ -167,9 +169,11 @@ with:
         let truncated = ended.stdout.truncated();
         let mut stdout = ended.stdout.into_text();
         stdout.truncate(stdout.trim_end_matches(['\n', '\r']).len());
+        let filled = stdout.lines().filter(|line| !line.trim().is_empty());
         Ok(Output {
             exit_code,
             duration: HumanDuration(ended.duration),
+            lines: filled.map(str::to_owned).collect(),
             stdout,
             truncated,
             values,
@@ -305,6 +309,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_program_lists_can_be_gone_over() {
+        let step = TestStep::new();
+        let script = r"printf 'a b\r\n\n  \n c\n'";
+        let outputs = run(&step, json!({"script": script})).await;
+        assert_eq!(outputs.expect("succeeds")["lines"], json!(["a b", " c"]));
+    }
+
+    #[tokio::test]
     async fn a_script_gives_its_outputs() {
         let step = TestStep::new();
         let outputs = run(
@@ -320,6 +332,7 @@ mod tests {
         .expect("succeeds");
         assert_eq!(outputs["exit_code"], 3);
         assert_eq!(outputs["stdout"], "hello");
+        assert_eq!(outputs["lines"], json!(["hello"]));
         assert_eq!(outputs["truncated"], false);
         assert_eq!(outputs["values"], json!({"who": "me test"}));
         assert!(step.logged().contains("oops"));
