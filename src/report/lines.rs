@@ -6,7 +6,9 @@ use super::next::Places;
 use super::outcome::tally_words;
 use super::rows::StepRow;
 use super::style::{Paint, Style, Symbol};
-use super::text::{clip, clock_time, count, human, one_line, output_line, pad, shell_word, width, wrap};
+use super::text::{
+    clip, clock_time, count, human, one_line, output_line, pad, shell_word, width, wrap,
+};
 use super::timeline::Timeline;
 use crate::base::Timestamp;
 use crate::event::{
@@ -168,12 +170,18 @@ impl Lines {
             EventKind::StepExpanded { instances, .. } if log => {
                 line(Symbol::Running, Paint::Name, &expanded_words(instances), "")
             }
-            EventKind::StepProbeStarted { .. } if log => {
-                line(Symbol::Running, Paint::Dim, "asks `unless` whether it is needed", "")
-            }
-            EventKind::StepProbed { .. } if log => {
-                line(Symbol::Again, Paint::Dim, "needed: `unless` does not hold", "")
-            }
+            EventKind::StepProbeStarted { .. } if log => line(
+                Symbol::Running,
+                Paint::Dim,
+                "asks `unless` whether it is needed",
+                "",
+            ),
+            EventKind::StepProbed { .. } if log => line(
+                Symbol::Again,
+                Paint::Dim,
+                "needed: `unless` does not hold",
+                "",
+            ),
             EventKind::StepTimedOut { .. } => {
                 let words = "its time is up; what runs of it is being ended";
                 line(Symbol::Care, Paint::Bad, words, "")

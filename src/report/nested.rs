@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lines::label;
-use super::rows::{RowKind, StepRow, StepStatus};
+use super::rows::{RowKind, StepRow, StepStatus, UndoStatus};
 use crate::base::StepId;
 
 /// The id as it stands in a table: below its loop or caller only what is new, indented.
@@ -35,7 +35,8 @@ pub(super) fn worth_showing<'a>(
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_by_key(|i| {
         let row = all[*i].1;
-        (is_dull(row), std::cmp::Reverse(row.duration))
+        let trouble = is_trouble(row);
+        (!trouble, is_dull(row), std::cmp::Reverse(row.duration))
     });
     let notable = all.iter().filter(|(_, row)| !is_dull(row)).count();
     order.truncate(notable.clamp(few, most));
@@ -53,6 +54,19 @@ pub(super) fn worth_showing<'a>(
         .filter(|(i, (_, row))| chosen.contains(i) || needed.contains(&row.id))
         .map(|(_, row)| *row)
         .collect()
+}
+
+/// Whether it is what a person looks for first: what failed, what could not be undone, what waits.
+fn is_trouble(row: &StepRow) -> bool {
+    matches!(&row.undo, Some(undo) if undo.status == UndoStatus::Failed)
+        || matches!(
+            row.status,
+            StepStatus::Failed
+                | StepStatus::Rejected
+                | StepStatus::Expired
+                | StepStatus::Interrupted
+                | StepStatus::Waiting
+        )
 }
 
 /// Whether there is nothing to say of it.

@@ -52,7 +52,10 @@ pub fn next_command(
     };
     let look_at = |why: String, row: Option<&StepRow>| {
         Some(match row.filter(|row| row.attempts > 0) {
-            Some(row) => NextCommand::new(why, format!("runbook logs {prefix} {}", shell_word(row.id.as_str()))),
+            Some(row) => NextCommand::new(
+                why,
+                format!("runbook logs {prefix} {}", shell_word(row.id.as_str())),
+            ),
             None => NextCommand::new(why, format!("runbook status {prefix}")),
         })
     };
@@ -94,7 +97,10 @@ fn unfinished(timeline: &Timeline, prefix: &str) -> NextCommand {
             format!("runbook approve {prefix}"),
         ),
         (Some(gate), Some(_)) => NextCommand::new(
-            format!("let it go on (or: runbook reject {prefix} {})", shell_word(gate.id.as_str())),
+            format!(
+                "let it go on (or: runbook reject {prefix} {})",
+                shell_word(gate.id.as_str())
+            ),
             format!("runbook approve {prefix} {}", shell_word(gate.id.as_str())),
         ),
         (None, _) => match interrupted(timeline) {

@@ -215,6 +215,7 @@ fn facts(plan: &Plan, timeline: &Timeline, places: &Places, style: Style) -> Str
 mod tests {
     use super::*;
     use crate::report::fixtures::{self, Story, plan_of, restart_plan, step};
+    use crate::report::rows::UndoStatus;
     use crate::report::text::width;
 
     fn of(story: &Story) -> String {
@@ -238,6 +239,31 @@ mod tests {
         insta::assert_snapshot!("cancelled", of(&fixtures::cancelled()));
         insta::assert_snapshot!("rejected", of(&fixtures::rejected()));
         insta::assert_snapshot!("waiting", of(&fixtures::waiting()));
+    }
+
+    #[test]
+    fn what_failed_is_shown_before_what_was_undone() {
+        let stuck = Timeline::of(&fixtures::restart_plan(), &fixtures::stuck().events);
+        let undo = stuck.rows.iter().find_map(|row| row.undo.clone());
+        let names: Vec<String> = (0..60).map(|i| format!("s{i}")).collect();
+        let plan = plan_of(names.iter().map(|n| step(n, "shell", &[])).collect());
+        let mut story = Story::begin();
+        for (i, name) in names.iter().enumerate() {
+            story.started(name, 1);
+            match i {
+                59 => story.failed(name, 1, 5),
+                _ => story.succeeded(name, 1, 1_000),
+            };
+        }
+        let mut timeline = Timeline::of(&plan, &story.events);
+        for (i, row) in timeline.rows.iter_mut().enumerate().take(59) {
+            row.undo.clone_from(&undo);
+            if let Some(undo) = row.undo.as_mut().filter(|_| i != 58) {
+                undo.status = UndoStatus::NotTried;
+            }
+        }
+        let text = summary(&plan, &timeline, &Places::default(), Style::plain(80));
+        assert!(text.contains("s58 ") && text.contains("s59 "), "{text}");
     }
 
     #[test]

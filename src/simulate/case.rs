@@ -174,7 +174,10 @@ impl PreparedCase {
             .map(|vote| {
                 let finding = Diagnostic::error(
                     codes::EXPECTATION_FAILED,
-                    format!("there is a vote on `{}`, which never opens", vote.gate.value),
+                    format!(
+                        "there is a vote on `{}`, which never opens",
+                        vote.gate.value
+                    ),
                 )
                 .at(&self.source, vote.gate.span, "nobody is asked");
                 match opened.is_empty() {

@@ -349,6 +349,25 @@ steps:
 }
 
 #[test]
+fn a_vote_that_nobody_asks_for_is_told() {
+    let runbook = "\
+steps:
+  - id: ok
+    uses: approval
+    for_each: [api, worker]
+    with: { message: 'Go?' }
+    timeout: 1h
+";
+    let case = "  - name: misnamed
+    votes: [{ gate: 'ok[api]' }, { gate: 'ok[mail]' }, { gate: 'ok[worker]' }]
+    expect: { outcome: succeeded }
+";
+    let result = run(runbook, case);
+    let found: Vec<&str> = result.findings.iter().map(|f| f.message.as_str()).collect();
+    assert_eq!(found, ["there is a vote on `ok[mail]`, which never opens"]);
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_runs() {
     for (case, code, message) in [
         (

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::driving::doing;
 use super::support::World;
-use crate::engine::{DryRunStep, DryRunVerdict, dry_run};
 use crate::base::StepId;
+use crate::engine::{DryRunStep, DryRunVerdict, dry_run};
 use crate::model::{Escape, MaxFailures};
 use crate::plan::{Expr, Plan, PlanBlock, PlanForEach, PlanStep, PlanUnless};
 use crate::run::testing::{gate, plan};
