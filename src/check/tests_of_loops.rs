@@ -41,7 +41,7 @@ steps:
     uses: shell
     environment: { TOKEN: "{{ params.token }}", DB: "{{ secrets.db }}" }
     with: { run: ./load, environment: { LEVEL: debug } }
-    rollback: { irreversible: true, reason: load passes }
+    rollback: { uses: shell, with: { run: ./unload } }
   - id: tell
     uses: notify
     secrets: [token, db]
