@@ -44,7 +44,11 @@ impl<'a> Checker<'a> {
             );
             return;
         }
-        if is_private(site.schema) {
+        // Nothing is known of the inputs of an unknown action, which is said already.
+        let unknown = site.name.is_empty()
+            && user.step.is_some()
+            && !matches!(user.place, Place::After | Place::List);
+        if is_private(site.schema) || unknown {
             return;
         }
         let step = user.step.map(|at| self.step(at));
