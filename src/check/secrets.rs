@@ -52,6 +52,10 @@ impl<'a> Checker<'a> {
             return;
         }
         let step = user.step.map(|at| self.step(at));
+        // Of an action that does not exist nobody knows the places.
+        if step.is_some_and(|step| self.manifest(&step.action.uses.value).is_none()) {
+            return;
+        }
         let name = match reference.path.as_slice() {
             [root, name, ..] if root == "params" || root == "secrets" => Some(name),
             _ => None,
