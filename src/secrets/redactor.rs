@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::patterns::{self, Pattern};
@@ -13,6 +13,8 @@ use super::wrapped::Joined;
 use crate::base::{ErrorChain, Map, Value};
 use crate::event::Failure;
 
+/// Forms of so many bytes in all get the faster and larger kind of search table, some 20 MiB at most.
+const FAST_BYTES: usize = 64 * 1024;
 /// A text this long may have been cut by the handler that kept its first bytes, in the middle of a secret.
 const MAY_BE_CUT: usize = 4 * 1024;
 /// So many bytes of the beginning of a form at the end of such a text are taken for it.
@@ -68,8 +70,10 @@ impl Redactor {
         forms.sort_by(|(a, _), (b, _)| a.as_slice().cmp(b.as_slice()));
         forms.dedup_by(|(a, _), (b, _)| a == b);
         let (forms, labels): (Vec<Pattern>, Vec<String>) = forms.into_iter().unzip();
+        let all: usize = forms.iter().map(|form| form.len()).sum();
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
+            .kind((all <= FAST_BYTES).then_some(AhoCorasickKind::DFA))
             .build(forms.iter().map(|form| form.as_slice()));
         let mut starts = Starts::default();
         for pair in forms.iter().filter_map(|form| form.first_chunk()) {
@@ -96,11 +100,16 @@ impl Redactor {
     }
 
     /// The places that are to be redacted, merged where they overlap or go on, each with what is written
-    /// there. `before` encoded letters stand directly before the bytes.
-    pub(super) fn places(&self, bytes: &[u8], before: usize) -> Vec<(Range<usize>, &str)> {
+    /// there.
+    /// `joined` is what [`Self::joined`] gives.
+    pub(super) fn places(
+        &self,
+        bytes: &[u8],
+        joined: Option<&Joined>,
+    ) -> Vec<(Range<usize>, &str)> {
         let mut found = Vec::new();
         self.find(bytes, |range, form| found.push((range, form)));
-        if let Some(joined) = self.joined(bytes, before) {
+        if let Some(joined) = joined {
             self.find(&joined.bytes, |range, form| {
                 found.push((joined.original_range(range), form));
             });
@@ -135,15 +144,17 @@ impl Redactor {
         }
     }
 
-    fn joined(&self, bytes: &[u8], before: usize) -> Option<Joined> {
+    /// The bytes with line breaks of encoded texts looked through; `None` when there are none. `before`
+    /// encoded letters stand directly before the bytes.
+    pub(super) fn joined(&self, bytes: &[u8], before: usize) -> Option<Joined> {
         self.finder.as_ref()?;
         Joined::of(bytes, before)
     }
 
     /// Where the longest end begins that may be the beginning of a form; the length when there is none.
-    pub(super) fn beginning(&self, bytes: &[u8], before: usize) -> usize {
+    pub(super) fn beginning(&self, bytes: &[u8], joined: Option<&Joined>) -> usize {
         let plain = self.beginning_in(bytes);
-        match self.joined(bytes, before) {
+        match joined {
             None => plain,
             Some(joined) => {
                 let begins = self.beginning_in(&joined.bytes);
@@ -179,8 +190,9 @@ impl Redactor {
     /// A text without the secrets.
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let bytes = text.as_bytes();
-        let places = self.places(bytes, 0);
-        let end = self.end_before_cut(bytes);
+        let joined = self.joined(bytes, 0);
+        let places = self.places(bytes, joined.as_ref());
+        let end = self.end_before_cut(bytes, joined.as_ref());
         if places.is_empty() && end == bytes.len() {
             return Cow::Borrowed(text);
         }
@@ -198,11 +210,11 @@ impl Redactor {
     }
 
     /// Where a text ends without the beginning of a secret that was cut off after it.
-    fn end_before_cut(&self, bytes: &[u8]) -> usize {
+    fn end_before_cut(&self, bytes: &[u8], joined: Option<&Joined>) -> usize {
         if self.is_empty() || bytes.len() < MAY_BE_CUT {
             return bytes.len();
         }
-        let begins = self.beginning(bytes, 0);
+        let begins = self.beginning(bytes, joined);
         if bytes.len() - begins < CUT_SECRET {
             return bytes.len();
         }

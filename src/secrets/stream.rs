@@ -28,8 +28,9 @@ impl RedactedStream {
             return bytes.to_vec();
         }
         self.held.extend_from_slice(bytes);
-        let mut keep = redactor.beginning(&self.held, self.run);
-        let places = redactor.places(&self.held, self.run);
+        let joined = redactor.joined(&self.held, self.run);
+        let mut keep = redactor.beginning(&self.held, joined.as_ref());
+        let places = redactor.places(&self.held, joined.as_ref());
         // A secret that reaches into what is held back may grow.
         for (range, _) in places.iter().rev() {
             if range.end > keep {
@@ -47,7 +48,8 @@ impl RedactedStream {
 
     /// Ends the stream; gives what was held back.
     pub fn finish(&mut self, redactor: &Redactor) -> Vec<u8> {
-        let places = redactor.places(&self.held, self.run);
+        let joined = redactor.joined(&self.held, self.run);
+        let places = redactor.places(&self.held, joined.as_ref());
         self.pass(&places, self.held.len())
     }
 

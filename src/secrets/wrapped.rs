@@ -17,6 +17,9 @@ pub(super) struct Joined {
 impl Joined {
     /// `None` when there is no such line end. `before` encoded letters stand directly before the bytes.
     pub(super) fn of(bytes: &[u8], before: usize) -> Option<Self> {
+        if !has_break(bytes, before) {
+            return None;
+        }
         let mut removed = Vec::new();
         let mut run = before;
         let mut broken = false;
@@ -36,9 +39,6 @@ impl Joined {
                 run = 0;
                 broken = false;
             }
-        }
-        if removed.is_empty() {
-            return None;
         }
         let mut joined = Vec::with_capacity(bytes.len());
         let mut from = 0;
@@ -73,6 +73,16 @@ impl Joined {
     }
 }
 
+/// Whether a line end follows enough letters: only the letters before line ends are looked at.
+fn has_break(bytes: &[u8], before: usize) -> bool {
+    let ends = bytes.iter().enumerate();
+    ends.filter(|(_, byte)| matches!(byte, b'\n' | b'\r'))
+        .any(|(at, _)| {
+            let from = at.saturating_sub(LEAST);
+            run_at_end(&bytes[from..at], if from == 0 { before } else { 0 }) >= LEAST
+        })
+}
+
 /// How many encoded letters stand at the end of some bytes, after `before` others.
 pub(super) fn run_at_end(bytes: &[u8], before: usize) -> usize {
     let run = bytes.iter().rev().take_while(|b| is_letter(**b)).count();
@@ -81,6 +91,7 @@ pub(super) fn run_at_end(bytes: &[u8], before: usize) -> usize {
     } else {
         run
     };
+    // More is not asked for.
     run.min(LEAST)
 }
 
@@ -113,5 +124,6 @@ mod tests {
         assert!(Joined::of(b"AAAAAA\nB", 30).is_some());
         assert_eq!(run_at_end(b"ab cde", 9), 3);
         assert_eq!(run_at_end(b"abc", 9), 12);
+        assert_eq!(run_at_end(b"abc", 40), LEAST);
     }
 }
