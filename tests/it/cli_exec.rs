@@ -92,16 +92,16 @@ fn a_dry_run_performs_only_what_reads() {
     assert_snapshot!(env.run(["exec", "deploy", "--dry-run"]), @r#"
     Dry run: only steps that read were performed; the others show what they would do.
     ✓ before  Record what runs  performed
-        {"duration":"[DURATION]","exit_code":0,"stdout":"before","truncated":false,"values":{}}
+        {"duration":"[DURATION]","exit_code":0,"lines":["before"],"stdout":"before","truncated":false,…
     ◇ go  approval  would wait for approval
         Deploy v1?
     ● put  Put it in place  exact
         /bin/sh -eu -c
         echo put v1 | tee -a marker
     ✓ left  shell  performed, as things are now
-        {"duration":"[DURATION]","exit_code":0,"stdout":"left","truncated":false,"values":{}}
+        {"duration":"[DURATION]","exit_code":0,"lines":["left"],"stdout":"left","truncated":false,"valu…
     ✓ right  shell  performed, as things are now
-        {"duration":"[DURATION]","exit_code":0,"stdout":"right","truncated":false,"values":{}}
+        {"duration":"[DURATION]","exit_code":0,"lines":["right"],"stdout":"right","truncated":false,"val…
     finally, whatever happened
     ● tell  shell  predicted
         /bin/sh -eu -c
