@@ -178,6 +178,9 @@ pub struct PlanStep {
 pub struct PlanForEach {
     /// Gives the list.
     pub items: Expr,
+    /// The type of its items as it is declared; [`Ty::Any`] when nothing declares it.
+    #[serde(default, skip_serializing_if = "Ty::is_any")]
+    pub item: Ty,
     /// How many instances may be at work at once, at least 1.
     pub max_parallel: u32,
     /// How many may fail before no other is started and the loop has failed.

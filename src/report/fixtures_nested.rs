@@ -10,6 +10,7 @@ use crate::plan::{Expr, Plan, PlanBlock, PlanForEach, PlanRollback, PlanStep, Pl
 
 fn each(mut step: PlanStep, items: Expr, max_parallel: u32) -> PlanStep {
     step.for_each = Some(PlanForEach {
+        item: Ty::Any,
         items,
         max_parallel,
         max_failures: MaxFailures::Count(1),

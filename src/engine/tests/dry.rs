@@ -25,6 +25,7 @@ fn echoing(mut step: PlanStep, value: &str) -> PlanStep {
 
 fn each(mut step: PlanStep, items: Expr) -> PlanStep {
     step.for_each = Some(PlanForEach {
+        item: Ty::Any,
         items,
         max_parallel: 1,
         max_failures: MaxFailures::default(),

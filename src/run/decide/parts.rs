@@ -1,6 +1,5 @@
 //! Loops and sub-runbooks: how they are opened, what becomes of their parts, and their own ends.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::decider::Decider;
@@ -8,7 +7,7 @@ use super::finish::block_outputs;
 use super::wind_down::cancelled;
 use crate::base::{AttemptNo, ErrorChain, StepId, Value};
 use crate::event::{EventKind, Failure, FailureKind, LoopInstance, SkipReason};
-use crate::plan::MAX_INSTANCES;
+use crate::plan::{MAX_INSTANCES, instance_keys};
 use crate::run::eval::{self, Place};
 use crate::run::frame::{Cut, Frame, Progress};
 use crate::run::node::{NodeKind, NodeStatus, Stage};
@@ -92,7 +91,7 @@ impl Decider<'_> {
         }
         self.record(EventKind::StepExpanded {
             step: id.clone(),
-            instances: instances(id, items),
+            instances: instances(items),
         });
     }
 
@@ -220,27 +219,12 @@ impl Decider<'_> {
 }
 
 /// One instance for each item, with keys that people recognise where the items allow it.
-fn instances(id: &StepId, items: Vec<Value>) -> Vec<LoopInstance> {
-    let texts: Option<Vec<String>> = items.iter().map(text_of).collect();
-    let mut seen = HashSet::new();
-    let named = texts.filter(|texts| {
-        texts
-            .iter()
-            .all(|text| id.instance(text).is_some() && seen.insert(text.clone()))
-    });
-    let keys = named.unwrap_or_else(|| (0..items.len()).map(|n| n.to_string()).collect());
+fn instances(items: Vec<Value>) -> Vec<LoopInstance> {
+    let keys = instance_keys(&items);
     keys.into_iter()
         .zip(items)
         .map(|(key, item)| LoopInstance { key, item })
         .collect()
-}
-
-fn text_of(item: &Value) -> Option<String> {
-    match item {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(item.to_string()),
-        _ => None,
-    }
 }
 
 /// Whether the id of a part could not be read back.

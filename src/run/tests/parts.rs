@@ -21,6 +21,7 @@ fn template(text: &str) -> Expr {
 fn looped(name: &str, needs: &[&str], items: Value, max_parallel: u32) -> PlanStep {
     PlanStep {
         for_each: Some(PlanForEach {
+            item: Ty::Any,
             items: Expr::Value(items),
             max_parallel,
             max_failures: MaxFailures::default(),
@@ -288,6 +289,7 @@ fn the_time_of_a_sub_runbook_ends_what_runs_in_it_and_then_it_cleans_up() {
 fn a_gate_in_an_instance_stops_the_clock_of_its_sub_runbook_and_can_refuse_the_run() {
     let mut a = block("a", &[], vec![gate("ok", &[]), step("x", &["ok"])], vec![]);
     a.for_each = Some(PlanForEach {
+        item: Ty::Any,
         items: Expr::Value(json!(["api", "db"])),
         max_parallel: 1,
         max_failures: MaxFailures::Count(1),
