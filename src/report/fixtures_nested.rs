@@ -39,6 +39,7 @@ fn deploy() -> PlanBlock {
         4,
     );
     PlanBlock {
+        rules: Default::default(),
         runbook: "deploy".to_owned(),
         file: "runbooks/deploy.yaml".to_owned(),
         params: [("version".to_owned(), Ty::String)].into(),

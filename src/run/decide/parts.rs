@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::decider::Decider;
 use super::finish::block_outputs;
+use super::given::{accepted, kind_of};
 use super::wind_down::cancelled;
 use crate::base::{AttemptNo, ErrorChain, StepId, Value};
 use crate::event::{EventKind, Failure, FailureKind, LoopInstance, SkipReason};
@@ -100,17 +101,19 @@ impl Decider<'_> {
         if is_too_deep(id) {
             return self.fail_untried(i, too_deep());
         }
-        match self.inputs(i) {
+        let uses = &self.state.step(i).action.uses;
+        let given = self
+            .inputs(i)
+            .map_err(|error| expression("with", uses, &error))
+            .and_then(|inputs| accepted(self.state, i, inputs));
+        match given {
             Ok(inputs) => self.record(EventKind::StepStarted {
                 step: id.clone(),
                 attempt: AttemptNo::FIRST,
                 inputs,
                 idempotency_key: None,
             }),
-            Err(error) => {
-                let uses = &self.state.step(i).action.uses;
-                self.fail_untried(i, expression("with", uses, &error));
-            }
+            Err(failure) => self.fail_untried(i, failure),
         }
     }
 
@@ -258,13 +261,6 @@ fn too_many(count: usize) -> Failure {
 }
 
 fn no_list(value: &Value) -> Failure {
-    let what = match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
-    };
+    let what = kind_of(value);
     invalid(format!("`for_each` must give a list, but it gives {what}"))
 }

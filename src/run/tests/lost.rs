@@ -22,6 +22,7 @@ fn cleaning(finally: PlanStep) -> PlanStep {
         action: action("runbook.child", Effect::Once),
         on_failure: StepOnFailure::Continue,
         block: Some(Box::new(PlanBlock {
+            rules: Default::default(),
             runbook: "child".into(),
             file: "child.yaml".into(),
             params: [].into(),

@@ -246,7 +246,8 @@ impl RunState {
         };
         // `retry` is about answers; of a lost call nobody knows what it did.
         let unknown = once && self.nodes[i].lost;
-        let again = !self.undo_failed && !unknown && retry::allowed(policy.as_ref(), attempt, failure);
+        let again =
+            !self.undo_failed && !unknown && retry::allowed(policy.as_ref(), attempt, failure);
         self.undo_ready.remove(&i);
         let node = &mut self.nodes[i];
         node.failure = Some(failure.clone());
