@@ -117,6 +117,7 @@ pub(super) fn check_one(
         item_types: HashMap::new(),
         constants: HashMap::new(),
         item: None,
+        permits_used: BTreeSet::new(),
         item_checks: 0,
     };
     checker.collect_ids();
@@ -219,6 +220,8 @@ pub(super) struct Checker<'a> {
     pub(super) constants: HashMap<Span, bool>,
     /// The loop of the step at hand, if it is one.
     pub(super) item: Option<LoopScope<'a>>,
+    /// The names in `secrets:` of the step at hand that it needs.
+    pub(super) permits_used: BTreeSet<String>,
     /// How many written items were checked so far.
     pub(super) item_checks: usize,
 }
@@ -328,6 +331,7 @@ impl<'a> Checker<'a> {
             self.check_with(action, step.template, user(Place::Rollback), diags);
         }
         self.item = None;
+        self.check_permits(step, diags);
     }
 
     /// The types of the runbook's outputs.

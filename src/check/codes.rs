@@ -88,6 +88,10 @@ codes! {
     RETRY_ONCE = "RB0509", "a retry of what must happen at most once";
     POLL_ONCE = "RB0510", "polling with an action that must happen at most once";
     POLLED_ONCE = "RB0511", "polling that looks only once";
+    SECRET_PUBLISHED = "RB0601", "a secret would be published";
+    SECRET_LOOKED_AT = "RB0602", "a secret is looked at where it has no value yet";
+    IDLE_PERMIT = "RB0603", "a permission for a secret that is not needed";
+    MIXED_SECRET = "RB0604", "a secret is only a part of a text of the environment";
     TEST_UNKNOWN_NAME = "RB0701", "a test names an unknown runbook or environment";
     TEST_UNKNOWN_STEP = "RB0702", "a test names an unknown step";
     TEST_BAD_OUTPUT = "RB0703", "a scripted output that its action never gives";

@@ -33,7 +33,14 @@ impl Checker<'_> {
         let places = at.places();
         for reference in condition.references() {
             let span = places.of(&reference.range);
-            types.push(self.resolve(reference, user, span, diags));
+            let ty = self.resolve(reference, user, span, diags);
+            if let Some(ty) = &ty
+                && self.is_secret(reference, ty)
+            {
+                diags.push(super::secrets::in_condition(reference).at(source, span, "a secret"));
+                return;
+            }
+            types.push(ty);
         }
         let typed = condition.types(&types);
         let sound = typed.problems.is_empty();

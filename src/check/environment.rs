@@ -62,12 +62,34 @@ pub(crate) fn secret_reference(text: &str) -> Option<String> {
     }
 }
 
+fn mentions_secret(text: &str) -> bool {
+    text.contains("secrets.")
+        && Template::parse(text)
+            .is_ok_and(|template| template.references().iter().any(|r| r.root() == "secrets"))
+}
+
 /// References to secrets that the environment does not have.
 fn check_secrets(environment: &Environment, value: &YamlValue, diags: &mut Diagnostics) {
     match &value.kind {
         YamlValueKind::Literal(_) => {}
         YamlValueKind::Text { text, .. } => {
             let Some(name) = secret_reference(text) else {
+                if mentions_secret(text) {
+                    diags.push(
+                        Diagnostic::error(
+                            codes::MIXED_SECRET,
+                            "a secret is only a part of this text, and would not be put in",
+                        )
+                        .at(
+                            &environment.source,
+                            value.span,
+                            "must be exactly `{{ secrets.NAME }}`",
+                        )
+                        .help(
+                            "make the whole text the secret, such as a whole URL with its password",
+                        ),
+                    );
+                }
                 return;
             };
             if environment.secrets.contains_key(&name) {

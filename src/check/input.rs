@@ -1,5 +1,6 @@
 //! The inputs of an action (`with`) against the JSON Schema that its manifest declares.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::codes;
@@ -11,6 +12,9 @@ use crate::base::{
     parse_size,
 };
 use crate::model::{Action, Environment, Ty, YamlValue, YamlValueKind};
+
+/// In a schema: what stands here is not published.
+const PRIVATE: &str = "x-secret";
 
 /// A text in the inputs and what is wanted there.
 pub(crate) struct TextSite<'a> {
@@ -143,12 +147,20 @@ impl InputCheck<'_, '_> {
         if matches!(value.kind, YamlValueKind::Literal(Value::Null)) && allows_null(schema) {
             return;
         }
+        let private = is_private(schema);
         let schema = match choose(schema, value) {
             Choice::One(schema) => schema,
             Choice::Unclear(variants) => {
                 self.any_of(schema, &variants, value, path, on_text);
                 return;
             }
+        };
+        let kept;
+        let schema = if private && !is_private(schema) {
+            kept = made_private(schema);
+            &kept
+        } else {
+            schema
         };
         match &value.kind {
             YamlValueKind::Map(map) => {
@@ -164,9 +176,9 @@ impl InputCheck<'_, '_> {
                     return;
                 }
                 self.length(schema, items.len(), value.span, path);
-                let item_schema = schema.get("items").unwrap_or(&Value::Bool(true));
+                let item_schema = inside(schema, schema.get("items"));
                 for item in items {
-                    self.value(item_schema, item, path, on_text);
+                    self.value(&item_schema, item, path, on_text);
                 }
             }
             YamlValueKind::Text {
@@ -203,9 +215,10 @@ impl InputCheck<'_, '_> {
             path.push(key);
             match properties.and_then(|p| p.get(key)).or(additional) {
                 Some(Value::Bool(false)) => self.unknown_key(schema, key, *key_span, path),
-                Some(item_schema) => self.value(item_schema, item, path, on_text),
                 None if properties.is_some() => self.unknown_key(schema, key, *key_span, path),
-                None => self.value(&Value::Bool(true), item, path, on_text),
+                item_schema => {
+                    self.value(&inside(schema, item_schema), item, path, on_text);
+                }
             }
             path.pop();
         }
@@ -465,6 +478,28 @@ impl InputCheck<'_, '_> {
 }
 
 /// `with.retry.delay` without the `with.`; the whole map is `with`.
+/// Whether a place is private: what stands there is not published, so it may be a secret.
+pub(super) fn is_private(schema: &Value) -> bool {
+    schema.get(PRIVATE) == Some(&Value::Bool(true))
+}
+
+/// The same schema, of a private place.
+pub(super) fn made_private(schema: &Value) -> Value {
+    let mut made = schema.as_object().cloned().unwrap_or_default();
+    made.insert(PRIVATE.to_owned(), Value::Bool(true));
+    Value::Object(made)
+}
+
+/// The schema of what is inside: of a private place, all is private.
+fn inside<'s>(outer: &Value, inner: Option<&'s Value>) -> Cow<'s, Value> {
+    let inner = inner.unwrap_or(&Value::Bool(true));
+    if is_private(outer) && !is_private(inner) {
+        Cow::Owned(made_private(inner))
+    } else {
+        Cow::Borrowed(inner)
+    }
+}
+
 fn name(path: &[&str]) -> String {
     if path.is_empty() {
         "with".to_owned()

@@ -27,6 +27,7 @@ mod review;
 mod rules;
 mod runbooks;
 mod schema;
+mod secrets;
 mod shadow;
 mod shell;
 mod sub_runbook;

@@ -131,15 +131,25 @@ impl<'a> Checker<'a> {
             }
         };
         let mut types = Vec::new();
+        let mut secret = false;
         let places = at.places();
         for reference in template.references() {
             let span = places.of(&reference.range);
-            types.push(self.resolve(reference, user, span, diags));
+            let ty = self.resolve(reference, user, span, diags);
+            if let Some(ty) = &ty
+                && self.is_secret(reference, ty)
+            {
+                secret = true;
+                let inspected = template.inspected_places().contains(&reference.range);
+                self.check_secret(reference, inspected, site, user, span, diags);
+            }
+            types.push(ty);
         }
         item::check(&template, &types, &places, at, diags);
         let given = match (template.whole(), types.as_mut_slice()) {
             (Some(_), [ty]) => ty.take(),
             (Some(_), _) => None,
+            (None, _) if secret => Some(Ty::Secret),
             (None, _) => Some(Ty::String),
         };
         Read::Template(template, given)

@@ -41,11 +41,11 @@ steps:
     uses: shell
     environment: { TOKEN: "{{ params.token }}", DB: "{{ secrets.db }}" }
     with: { run: ./load, environment: { LEVEL: debug } }
-    rollback: { irreversible: true, reason: load passes }
+    rollback: { uses: shell, with: { run: ./unload } }
   - id: tell
     uses: notify
     secrets: [token, db]
-    with: { message: "{{#each steps.restart.outputs}}{{ pid }} {{/each}}" }
+    with: { message: "{{ params.token }} {{ secrets.db }} {{#each steps.restart.outputs}}{{ pid }} {{/each}}" }
 verify:
   - { id: healthy, uses: service.health, with: { service: api }, until: outputs.healthy, timeout: 60s }
   - { id: other, uses: service.health, with: { service: worker }, needs: [healthy] }

@@ -2,6 +2,7 @@
 
 use super::checker::{Checker, StepAt};
 use super::codes;
+use super::input::made_private;
 use super::reference::{Place, User};
 use crate::base::{Diagnostic, Diagnostics, Value, did_you_mean};
 use crate::model::{Step, Ty, YamlValueKind};
@@ -74,7 +75,7 @@ impl<'a> Checker<'a> {
         }
         for (name, value) in &step.environment {
             let key = format!("{VARIABLES}.{name}");
-            self.check_named(&key, schema, value, user, diags);
+            self.check_named(&key, &made_private(schema), value, user, diags);
             if let Some((_, YamlValueKind::Map(inputs))) = inputs
                 && let Some((span, _)) = inputs.get(name)
             {

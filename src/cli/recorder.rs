@@ -13,7 +13,7 @@ use crate::event::RunEvent;
 use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
 use crate::report::{Places, report_markdown};
-use crate::settings::{Settings, SystemClock, current_owner};
+use crate::settings::{Settings, SystemClock, current_owner, secret_access};
 use crate::store::{EngineOwner, RunRecord, RunStore, SqliteStore, StateLayout};
 
 /// How long children of a step may take to end after TERM.
@@ -141,6 +141,7 @@ impl Recorder {
         let parts = EngineParts {
             store: Arc::clone(&store),
             registry,
+            secrets: Arc::new(secret_access(root)),
             clock,
             root: Arc::new(root.to_path_buf()),
             layout: layout.clone(),
@@ -187,6 +188,7 @@ pub(super) fn parts_without_record(
     Ok(EngineParts {
         store: Arc::new(crate::store::MemoryStore::new()),
         registry,
+        secrets: Arc::new(secret_access(root)),
         clock: Arc::new(SystemClock),
         root: Arc::new(root.to_path_buf()),
         layout: layout(settings)?,

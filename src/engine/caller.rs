@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::log::StepLog;
 use super::progress::ProgressSender;
+use super::secrets::StepSecrets;
 use super::start::EngineParts;
 use super::worker::{self, Call, Returned, Spec};
 use crate::base::{AttemptNo, ErrorChain, RunId, Value};
@@ -16,6 +17,7 @@ use crate::handler::{
 };
 use crate::plan::Plan;
 use crate::run::{CallKind, Target};
+use crate::secrets::SecretKeeper;
 
 /// What is to be called.
 pub(super) struct Job {
@@ -34,6 +36,7 @@ pub(super) struct Caller {
     run: RunId,
     runbook: Arc<str>,
     environment: Arc<EnvironmentView>,
+    secrets: Option<Arc<SecretKeeper>>,
     state_dir: Arc<PathBuf>,
 }
 
@@ -43,6 +46,10 @@ impl Caller {
             run,
             runbook: Arc::from(plan.runbook.name.as_str()),
             environment: Arc::new(environment_view(plan)),
+            secrets: (!plan.secrets.is_empty()).then(|| {
+                let access = Arc::clone(&parts.secrets);
+                Arc::new(SecretKeeper::new(access, plan.secrets.clone()))
+            }),
             state_dir: Arc::new(parts.layout.root().to_path_buf()),
             parts: parts.clone(),
         }
@@ -78,7 +85,7 @@ impl Caller {
             CallKind::Undo => format!("{stem}.undo.log"),
         };
         let path = self.parts.layout.run_logs(self.run).join(name);
-        let log = StepLog::new(target.step.clone(), path, progress);
+        let log = StepLog::new(target.step.clone(), path, progress, self.secrets.clone());
         let (_, never) = tokio::sync::watch::channel(Stop::No);
         let context = StepContext {
             run: self.run,
@@ -99,6 +106,7 @@ impl Caller {
             handler,
             context,
             inputs,
+            secrets: self.secrets.clone().map(StepSecrets),
             log,
         };
         Some(worker::spawn(spec, return_to))

@@ -1,4 +1,5 @@
-//! The log of one attempt: everything goes to the file, a digest is kept, watchers get a copy.
+//! The log of one attempt: everything goes to the file, a digest is kept, watchers get a copy. In a run
+//! with secrets all three get the redacted bytes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,12 +12,14 @@ use super::progress::ProgressSender;
 use crate::base::{Digest, StepId};
 use crate::event::{LogRef, Stream};
 use crate::handler::LogWriter;
+use crate::secrets::{RedactedStream, SecretKeeper};
 
 /// Appends to the log file of a step; the file is made at the first byte.
 pub(super) struct StepLog {
     step: StepId,
     path: PathBuf,
     progress: ProgressSender,
+    secrets: Option<Arc<SecretKeeper>>,
     inner: Mutex<Inner>,
 }
 
@@ -26,14 +29,22 @@ struct Inner {
     hash: Sha256,
     bytes: u64,
     error: Option<io::Error>,
+    out: RedactedStream,
+    err: RedactedStream,
 }
 
 impl StepLog {
-    pub(super) fn new(step: StepId, path: PathBuf, progress: ProgressSender) -> Arc<Self> {
+    pub(super) fn new(
+        step: StepId,
+        path: PathBuf,
+        progress: ProgressSender,
+        secrets: Option<Arc<SecretKeeper>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             step,
             path,
             progress,
+            secrets,
             inner: Mutex::default(),
         })
     }
@@ -45,6 +56,13 @@ impl StepLog {
     /// Ends the log: what was written, or why it could not be.
     pub(super) fn close(&self) -> io::Result<Option<LogRef>> {
         let mut inner = self.lock();
+        if let Some(secrets) = &self.secrets {
+            let redactor = secrets.redactor();
+            for stream in [Stream::Out, Stream::Err] {
+                let rest = inner.redacted(stream).finish(&redactor);
+                self.pass_on(&mut inner, stream, &rest);
+            }
+        }
         inner.file = None;
         if let Some(error) = inner.error.take() {
             return Err(error);
@@ -60,14 +78,11 @@ impl StepLog {
         }))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl LogWriter for StepLog {
-    fn write(&self, stream: Stream, bytes: &[u8]) {
-        let mut inner = self.lock();
+    /// Bytes that may be kept and shown.
+    fn pass_on(&self, inner: &mut Inner, stream: Stream, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         if inner.error.is_none() {
             match inner.append(&self.path, bytes) {
                 Ok(()) => {
@@ -77,12 +92,35 @@ impl LogWriter for StepLog {
                 Err(error) => inner.error = Some(error),
             }
         }
-        drop(inner);
         self.progress.output(&self.step, stream, bytes);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogWriter for StepLog {
+    fn write(&self, stream: Stream, bytes: &[u8]) {
+        let mut inner = self.lock();
+        match &self.secrets {
+            None => self.pass_on(&mut inner, stream, bytes),
+            Some(secrets) => {
+                let clean = inner.redacted(stream).push(&secrets.redactor(), bytes);
+                self.pass_on(&mut inner, stream, &clean);
+            }
+        }
     }
 }
 
 impl Inner {
+    fn redacted(&mut self, stream: Stream) -> &mut RedactedStream {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        }
+    }
+
     fn append(&mut self, path: &PathBuf, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -109,7 +147,7 @@ mod tests {
         let step = StepId::new("step").expect("valid");
         let (sender, _receiver) = progress::channel();
         for text in ["first\n", "second \u{0}\n"] {
-            let log = StepLog::new(step.clone(), path.clone(), sender.clone());
+            let log = StepLog::new(step.clone(), path.clone(), sender.clone(), None);
             log.write(Stream::Out, text.as_bytes());
             let reference = log.close().expect("written").expect("not empty");
             assert_eq!(reference.file, "step.log");
@@ -124,11 +162,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let step = StepId::new("step").expect("valid");
         let (sender, _receiver) = progress::channel();
-        let silent = StepLog::new(step.clone(), dir.path().join("a.log"), sender.clone());
+        let silent = StepLog::new(step.clone(), dir.path().join("a.log"), sender.clone(), None);
         assert_eq!(silent.close().expect("fine"), None);
         assert!(!dir.path().join("a.log").exists());
         std::fs::write(dir.path().join("file"), "").expect("written");
-        let blocked = StepLog::new(step, dir.path().join("file/a.log"), sender);
+        let blocked = StepLog::new(step, dir.path().join("file/a.log"), sender, None);
         blocked.write(Stream::Out, b"x");
         assert!(blocked.close().is_err());
     }

@@ -12,6 +12,7 @@ mod error;
 mod log;
 mod owner;
 mod progress;
+mod secrets;
 mod start;
 #[cfg(test)]
 mod tests;

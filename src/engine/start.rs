@@ -17,6 +17,7 @@ use crate::event::{Actor, EventKind, RunEvent};
 use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
 use crate::run::{Limits, RunState};
+use crate::secrets::SecretAccess;
 use crate::store::{EngineOwner, NewRun, RunStore, StateLayout};
 
 /// Told of events after they became durable. Must not block.
@@ -29,6 +30,8 @@ pub struct EngineParts {
     pub store: Arc<dyn RunStore>,
     /// The handlers.
     pub registry: Arc<HandlerRegistry>,
+    /// Where the values of secrets are read.
+    pub secrets: Arc<SecretAccess>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Root of the runbook repository.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::log::StepLog;
+use super::secrets::StepSecrets;
 use crate::base::{ErrorChain, Value};
 use crate::event::{Failure, FailureKind, LogRef};
 use crate::handler::{StepContext, StepError, StepHandler, Stop, StopSignal};
@@ -45,6 +46,8 @@ pub(super) struct Spec {
     pub(super) handler: Arc<dyn StepHandler>,
     pub(super) context: StepContext,
     pub(super) inputs: Value,
+    /// The run's secrets, when its plan has any.
+    pub(super) secrets: Option<StepSecrets>,
     pub(super) log: Arc<StepLog>,
 }
 
@@ -61,13 +64,20 @@ pub(super) fn spawn(spec: Spec, returned: mpsc::UnboundedSender<Returned>) -> Ca
         };
         let handler = spec.handler;
         let inputs = spec.inputs;
+        let secrets = spec.secrets.clone();
         // Its own task, so that a panic ends the step and not the engine.
-        let mut work = tokio::spawn(async move { handler.run(context, inputs).await });
+        let mut work = tokio::spawn(async move {
+            let (context, inputs) = match secrets {
+                None => (context, inputs),
+                Some(secrets) => secrets.put_in(context, inputs).await?,
+            };
+            handler.run(context, inputs).await
+        });
         let ended = tokio::select! {
             ended = &mut work => Some(ended),
             () = give_up(&signal, &escalate, grace) => None,
         };
-        let result = match ended {
+        let mut result = match ended {
             Some(Ok(result)) => result.map_err(|StepError(failure)| failure),
             Some(Err(error)) => Err(broken(format!("the handler failed inside: {error}"))),
             None => {
@@ -76,6 +86,9 @@ pub(super) fn spawn(spec: Spec, returned: mpsc::UnboundedSender<Returned>) -> Ca
                 Err(cancelled())
             }
         };
+        if let Some(secrets) = &spec.secrets {
+            secrets.take_out(&mut result);
+        }
         let path = spec.log.path().display().to_string();
         // The dispatcher outlives its workers, or nobody wants to know.
         let _ = returned.send(Returned {

@@ -35,7 +35,8 @@ pub use params::{BrokenRule, ParamRules, check_param_value, coerce, compile_patt
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text, test_schema};
 pub use scope::{ExprError, ExprErrorKind, ROOTS, Reference, Scope};
 pub use secret_marker::{
-    has_marker, marker, neutralise, neutralise_value, readable, secret_names, substitute,
+    has_marker, is_near_marker, marker, neutralise, neutralise_value, readable, secret_names,
+    substitute,
 };
 pub use template::{Inside, ItemReference, MAX_TEMPLATE_BYTES, Template, escape_for};
 pub use test_file::{

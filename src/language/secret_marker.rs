@@ -234,9 +234,20 @@ pub fn readable(text: &str) -> Cow<'_, str> {
 }
 
 /// Makes sure that a text from outside holds no marker: what a program prints must not pull a secret in.
+///
+/// Every separator goes, also where it is only a part of a marker: a template could join two texts,
+/// each with one half.
 pub fn neutralise(text: &str) -> Cow<'_, str> {
-    // Taking out single heads could join others together, so every separator goes.
-    readable(text)
+    if text.contains(EDGE) {
+        Cow::Owned(text.replace(EDGE, ""))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Whether a text holds a marker or a part of one: written texts may not.
+pub fn is_near_marker(text: &str) -> bool {
+    text.contains(EDGE)
 }
 
 /// [`neutralise`], deep, also for the keys of maps.
@@ -250,7 +261,7 @@ pub fn neutralise_value(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(neutralise_value),
         Value::Object(map) => {
             map.values_mut().for_each(neutralise_value);
-            if map.keys().any(|key| key.contains(HEAD)) {
+            if map.keys().any(|key| key.contains(EDGE)) {
                 *map = std::mem::take(map)
                     .into_iter()
                     .map(|(key, value)| (neutralise(&key).into_owned(), value))
@@ -297,12 +308,16 @@ mod tests {
             "\u{2063}\u{2063}[secret db]\u{2063}".to_owned(),
             "\u{2063}[secret \u{2063}[secret db]\u{2063}".to_owned(),
             "\u{2063}\u{2063}[secret [secret db]\u{2063}".to_owned(),
+            "\u{2063}".to_owned(),
+            "\u{2063}[sec".to_owned(),
+            "ret db]\u{2063}".to_owned(),
         ] {
             let mut value = json!({ printed.clone(): [printed] });
             neutralise_value(&mut value);
             let before = value.clone();
             substitute(&mut value, &lookup).expect("nothing to put in");
             assert_eq!(value, before);
+            assert!(!is_near_marker(&value.to_string()));
             assert!(!value.to_string().contains("hunter2"));
         }
     }

@@ -21,12 +21,18 @@ const MAX_BRACKETS: usize = 32;
 /// The blocks a template may open.
 const BLOCKS: [&str; 5] = ["if", "unless", "each", "with", "raw"];
 
+/// Helpers that leave a secret's value whole: its marker remembers what is done to it, or only whether
+/// there is a value matters, and a secret always has one.
+const CARRY: [&str; 6] = ["json", "sh", "default", "and", "or", "not"];
+
 /// A template's tree, ready to render, and what was found in it.
 pub(super) struct Syntax {
     pub(super) tree: handlebars::Template,
     pub(super) references: Vec<Reference>,
     pub(super) items: Vec<ItemReference>,
     pub(super) raw: Vec<Range<usize>>,
+    /// References whose value a helper looks at or changes, instead of carrying it on.
+    pub(super) inspected: Vec<Range<usize>>,
 }
 
 /// What stands inside a block such as `{{#each params.people}}` and means a part of its value.
@@ -130,6 +136,7 @@ pub(super) fn parse(text: &str) -> Result<Syntax, ExprError> {
     let mut walk = Walk {
         places: places(text, &tags),
         references: Vec::new(),
+        inspected: Vec::new(),
         items: Vec::new(),
         blocks: Vec::new(),
         last_range: 0..0,
@@ -138,6 +145,7 @@ pub(super) fn parse(text: &str) -> Result<Syntax, ExprError> {
     Ok(Syntax {
         tree,
         references: walk.references,
+        inspected: walk.inspected,
         items: walk.items,
         raw: tags
             .iter()
@@ -330,6 +338,7 @@ impl Over {
 struct Walk<'a> {
     places: HashMap<&'a str, VecDeque<Range<usize>>>,
     references: Vec<Reference>,
+    inspected: Vec<Range<usize>>,
     items: Vec<ItemReference>,
     blocks: Vec<Block>,
     /// Where the path that was read last stands.
@@ -500,8 +509,13 @@ impl Walk<'_> {
                 }
                 // Taken, so that the next call of the same helper finds its own place.
                 self.place(&name);
+                let before = self.references.len();
                 for parameter in &mut call.params {
                     self.parameter(parameter)?;
+                }
+                if !CARRY.contains(&name.as_str()) {
+                    let inside = self.references[before..].iter();
+                    self.inspected.extend(inside.map(|r| r.range.clone()));
                 }
                 Ok(None)
             }

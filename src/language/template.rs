@@ -23,6 +23,7 @@ pub struct Template {
     references: Arc<[Reference]>,
     items: Arc<[ItemReference]>,
     raw: Arc<[Range<usize>]>,
+    inspected: Arc<[Range<usize>]>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +51,7 @@ impl Template {
                 references: Arc::from(Vec::new()),
                 items: no_items(),
                 raw: none(),
+                inspected: none(),
             });
         }
         if text.len() > MAX_TEMPLATE_BYTES {
@@ -65,6 +67,7 @@ impl Template {
                 references: Arc::from(references),
                 items: no_items(),
                 raw: none(),
+                inspected: none(),
             });
         }
         Self::parse_tree(text)
@@ -76,12 +79,14 @@ impl Template {
             references,
             items,
             raw,
+            inspected,
         } = syntax::parse(text)?;
         Ok(Self {
             form: Form::Tree(Arc::new(tree)),
             references: Arc::from(references),
             items: Arc::from(items),
             raw: Arc::from(raw),
+            inspected: Arc::from(inspected),
         })
     }
 
@@ -114,6 +119,12 @@ impl Template {
     /// Where `{{{ raw }}}` expressions stand, which are not escaped.
     pub fn raw_places(&self) -> &[Range<usize>] {
         &self.raw
+    }
+
+    /// Where references stand whose value a helper looks at (`eq`, `len`, ...): a secret has none there,
+    /// only its marker.
+    pub fn inspected_places(&self) -> &[Range<usize>] {
+        &self.inspected
     }
 
     /// Renders it. A text that is exactly one reference keeps the value's type where nothing is escaped.

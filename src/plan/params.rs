@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::types::PlanParam;
 use crate::base::{Diagnostic, Diagnostics, Value, did_you_mean};
 use crate::check::{codes, unknown_connection, unknown_service};
-use crate::language::{check_param_value, has_marker, marker, parse_param};
+use crate::language::{check_param_value, is_near_marker, marker, parse_param};
 use crate::model::{Environment, Param, Runbook, SecretSource, Ty};
 
 /// A value given for a parameter.
@@ -146,7 +146,7 @@ fn value_of(
             return None;
         }
     };
-    let value = value.and_then(|value| match has_marker(&value.to_string()) {
+    let value = value.and_then(|value| match is_near_marker(&value.to_string()) {
         // Text that looks like the mark of a secret would pull the secret in.
         true => Err("it holds the invisible mark of a secret (U+2063)".to_owned()),
         false => Ok(value),

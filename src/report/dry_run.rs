@@ -194,10 +194,10 @@ fn words(step: &DryRunStep, style: Style) -> Found {
             &count(keys.len(), "instance"),
             String::new(),
         ),
-        DryRunVerdict::Runbook(name) => found(
+        DryRunVerdict::Runbook(_) => found(
             Symbol::Step,
             Paint::Name,
-            &format!("runbook {}", one_line(name, style)),
+            "sub-runbook",
             inputs_line(&step.inputs, style),
         ),
     }

@@ -14,6 +14,9 @@ pub(crate) const LONGEST: usize = 4_000;
 /// Longest piece of a line of output that is kept while the line is not over, in bytes.
 pub(crate) const LINE_BYTES: usize = 4_096;
 
+/// Begins and ends the marker of a secret; nothing to be seen.
+const MARKER_EDGE: char = '\u{2063}';
+
 /// Whether a character must never reach a terminal: controls, and marks that reorder or hide text
 /// ("Trojan Source", CVE-2021-42574).
 pub(crate) fn is_hostile(c: char) -> bool {
@@ -25,7 +28,9 @@ pub(crate) fn is_hostile(c: char) -> bool {
 }
 
 fn push_visible(out: &mut String, c: char) {
-    if !is_hostile(c) {
+    if c == MARKER_EDGE {
+        // Around the marker of a secret, which reads `[secret NAME]`.
+    } else if !is_hostile(c) {
         out.push(c);
     } else if u32::from(c) <= 0xff {
         out.push_str(&format!("\\x{:02x}", u32::from(c)));
@@ -38,7 +43,7 @@ fn push_visible(out: &mut String, c: char) {
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text
         .chars()
-        .any(|c| is_hostile(c) && c != '\n' && c != '\t')
+        .any(|c| (is_hostile(c) || c == MARKER_EDGE) && c != '\n' && c != '\t')
     {
         return Cow::Borrowed(text);
     }

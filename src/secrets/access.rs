@@ -74,6 +74,12 @@ impl SecretAccess {
         Ok(value)
     }
 
+    /// The token for Vault, when it is a variable: programs inherit it, and may print it.
+    pub(super) fn vault_token(&self) -> Option<SecretString> {
+        let token = self.vault.token.clone()?;
+        (token.expose_secret().chars().count() >= MIN_CHARS).then_some(token)
+    }
+
     /// The value when reading it costs and changes nothing: a variable or a file.
     pub(super) async fn read_at_hand(&self, source: &SecretSource) -> Option<SecretString> {
         match source {
@@ -128,7 +134,7 @@ impl SecretAccess {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let output = child.stdout.take();
         let work = async {
             let mut bytes = Vec::new();
@@ -140,12 +146,12 @@ impl SecretAccess {
         };
         let ended = tokio::time::timeout(self.command_limit, work).await;
         let (mut bytes, status) = match ended {
-            Ok(ended) => ended.map_err(failed)?,
+            Ok(ended) => {
+                let ended = ended.map_err(failed)?;
+                group.0 = None;
+                ended
+            }
             Err(_) => {
-                if let Some(group) = group {
-                    // It may have ended in this very moment.
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
                 return Err(SecretError::CommandSlow {
                     line: line.to_owned(),
                     limit: self.command_limit,
@@ -160,6 +166,19 @@ impl SecretAccess {
             });
         }
         text_of(bytes)
+    }
+}
+
+/// The processes of a command that has not ended; they end with whoever waits for it, be it that the
+/// step is stopped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may have ended in this very moment.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
@@ -290,13 +309,22 @@ mod tests {
     async fn a_command_that_hangs_is_ended_with_its_children() {
         let root = tempfile::tempdir().expect("a folder");
         let mut access = access(root.path());
-        access.command_limit = Duration::from_millis(50);
-        let error = read(&access, "command:sleep 600 & sleep 600")
-            .await
-            .expect_err("slow");
+        access.command_limit = Duration::from_millis(500);
+        let line = "command:sh -c 'echo $$ > inner; exec sleep 600' & sleep 600";
+        let error = read(&access, line).await.expect_err("slow");
+        let pid = std::fs::read_to_string(root.path().join("inner")).unwrap_or_default();
+        let status = format!("/proc/{}/cmdline", pid.trim());
+        let waiting = async {
+            // A zombie has an empty command line; so has nobody.
+            while !pid.is_empty() && std::fs::read(&status).is_ok_and(|line| !line.is_empty()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        assert!(ended.is_ok(), "the child goes on");
         assert!(error.is_temporary());
         assert!(
-            error.to_string().contains("took longer than 50ms"),
+            error.to_string().contains("took longer than 500ms"),
             "{error}"
         );
     }

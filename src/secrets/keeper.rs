@@ -66,9 +66,14 @@ impl SecretKeeper {
         }
         let mut held = self.values.lock().await;
         let before = held.known.len();
+        let first = !held.looked;
         let read = self.read(names, &mut held).await;
-        if held.known.len() > before {
-            let redactor = Arc::new(Redactor::new(&held.known));
+        if held.known.len() > before || first {
+            // Not among the known: no marker may name it.
+            let token = self.access.vault_token();
+            let mut all = held.known.clone();
+            all.extend(token.map(|token| ("VAULT_TOKEN".to_owned(), token)));
+            let redactor = Arc::new(Redactor::new(&all));
             *self
                 .redactor
                 .write()
@@ -122,7 +127,10 @@ mod tests {
         let access = SecretAccess::new(
             root.to_owned(),
             Arc::new(|name| (name == "TOKEN").then(|| "hunter2".to_owned())),
-            VaultSettings::default(),
+            VaultSettings {
+                token: Some(SecretString::from("token-of-vault")),
+                ..VaultSettings::default()
+            },
         );
         let sources = sources
             .iter()
@@ -149,9 +157,13 @@ mod tests {
         assert_eq!(inputs, json!({ "a": "made-up!" }));
         // What is at hand is known although nobody asked for it.
         assert_eq!(
-            keeper.redactor().text("hunter2 made-up"),
-            "[redacted token] [redacted made]"
+            keeper.redactor().text("hunter2 made-up token-of-vault"),
+            "[redacted token] [redacted made] [redacted VAULT_TOKEN]"
         );
+        // No marker reaches the token itself.
+        let mut value = json!(marker("VAULT_TOKEN"));
+        let names = secret_names(&value);
+        assert!(keeper.fill(&names, &mut [&mut value]).await.is_err());
         let mut again = json!(marker("made"));
         let names = secret_names(&again);
         keeper.fill(&names, &mut [&mut again]).await.expect("known");

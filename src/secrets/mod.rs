@@ -11,6 +11,7 @@ mod patterns;
 mod redactor;
 mod stream;
 mod vault;
+mod wrapped;
 
 pub use access::{EnvLookup, SecretAccess};
 pub use error::SecretError;

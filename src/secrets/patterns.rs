@@ -11,6 +11,9 @@ use crate::base::Value;
 /// A line of a text of several lines is a secret of its own from this length on: the lines of a key
 /// are, the words around them are not.
 const LINE: usize = 8;
+/// Longer forms are looked for piece by piece, so that little of a stream must be held back, and so that
+/// a part of a long secret is found as well.
+const LONGEST: usize = 192;
 /// Shorter pieces of an encoded form would turn up by chance.
 const PIECE: usize = 6;
 
@@ -25,26 +28,38 @@ const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 /// A form of a value, overwritten when it is dropped.
 pub(super) type Pattern = Zeroizing<Vec<u8>>;
 
-/// Every form of a value that is looked for: as it is, line by line, as base64 at each of the three
+/// Every form of a value that is looked for, some of them twice: as it is, line by line, as base64 at each of the three
 /// alignments (RFC 4648, both alphabets), percent-encoded (RFC 3986 and forms), escaped for JSON,
 /// quoted for a shell, in hexadecimal.
 pub(super) fn of(value: &str) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     let mut add = |text: Vec<u8>| {
         let text = Zeroizing::new(text);
-        if !text.is_empty() && !patterns.contains(&text) {
-            patterns.push(text);
+        if text.is_empty() {
+            return;
+        }
+        // Of nearly equal length, so that no piece is so short that it turns up by chance.
+        let count = text.len().div_ceil(LONGEST);
+        for piece in text.chunks(text.len().div_ceil(count)) {
+            patterns.push(Zeroizing::new(piece.to_vec()));
         }
     };
     add(value.into());
     let trimmed = value.trim();
     add(trimmed.into());
     if trimmed.contains('\n') {
-        for line in trimmed.lines().map(str::trim) {
-            // The head and foot of a PEM text say nothing.
-            if line.len() >= LINE && !line.starts_with("-----") {
-                add(line.into());
+        // The head and foot of a PEM text say nothing.
+        let lines = trimmed.lines().map(str::trim);
+        let body: Vec<&str> = lines.filter(|line| !line.starts_with("-----")).collect();
+        for line in &body {
+            if line.len() >= LINE {
+                add((*line).into());
             }
+        }
+        // Where line ends are looked through, a short last line goes with those before it.
+        let joined = Zeroizing::new(body.concat());
+        if joined.len() >= LINE {
+            add(joined.as_bytes().into());
         }
     }
     for alphabet in [alphabet::STANDARD, alphabet::URL_SAFE] {
@@ -66,6 +81,9 @@ pub(super) fn of(value: &str) -> Vec<Pattern> {
         add(quoted.into());
     }
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let all_encoded: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    add(all_encoded.to_uppercase().into());
+    add(all_encoded.into());
     add(hex.to_uppercase().into());
     add(hex.into());
     patterns
@@ -173,6 +191,24 @@ mod tests {
         ] {
             assert!(texts.iter().any(|text| text == form), "{form} in {texts:?}");
         }
+    }
+
+    #[test]
+    fn a_long_form_is_cut_into_pieces_that_are_all_of_it() {
+        let value: String = (0..5_000)
+            .map(|n| char::from(b'a' + n as u8 % 23))
+            .collect();
+        let texts = texts(&value);
+        assert!(
+            texts
+                .iter()
+                .all(|text| (100..=LONGEST).contains(&text.len()))
+        );
+        let mut rest = value.as_str();
+        while let Some(piece) = texts.iter().find(|text| rest.starts_with(text.as_str())) {
+            rest = &rest[piece.len()..];
+        }
+        assert_eq!(rest, "");
     }
 
     #[test]

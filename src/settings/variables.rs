@@ -23,6 +23,15 @@ pub fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()
 }
 
+/// The value of a variable of the process's environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads them"
+)]
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// The values of the environment variables that this program knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables {
@@ -44,12 +53,8 @@ pub struct Variables {
 
 impl Variables {
     /// Reads them from the process's environment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads them"
-    )]
     pub fn read() -> Self {
-        Self::from_lookup(|name| std::env::var_os(name))
+        Self::from_lookup(variable)
     }
 
     /// Reads them from elsewhere. A variable that is empty counts as not set.

@@ -223,7 +223,9 @@ fn every_code_is_shown_by_files_that_give_it_and_files_that_do_not() {
                 settings.bind(|| insta::assert_snapshot!(name.to_owned(), text));
             }
         }
-        if good == 0 || bad == 0 {
+        // Test files have their own command; `shipped_tests` and the room `simulate` show their codes.
+        let of_test_files = code.0.starts_with("RB07");
+        if (good == 0 || bad == 0) && !of_test_files {
             problems.push(format!("{code} has {bad} bad and {good} good files"));
         }
     }

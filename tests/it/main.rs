@@ -22,6 +22,7 @@ mod lsp;
 mod previews;
 mod schema_corpus;
 mod schemas;
+mod secrets;
 mod shipped_tests;
 mod support;
 mod surface;

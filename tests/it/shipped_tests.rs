@@ -70,6 +70,29 @@ fn a_failed_case_ends_with_1_and_an_invalid_file_with_3() {
     let output = env.run(["test", "bad"]);
     assert_eq!(output.code, Some(3), "{output}");
     assert!(output.stderr.contains("did you mean `greet`?"), "{output}");
+    for (file, code, help) in [
+        (
+            "test: v1\nrunbook: helo\nenvironment: local\ncases: [{ name: x, expect: {} }]\n",
+            "RB0701",
+            "did you mean `hello`?",
+        ),
+        (
+            "test: v1\nrunbook: hello\nenvironment: locla\ncases: [{ name: x, expect: {} }]\n",
+            "RB0701",
+            "did you mean `local`?",
+        ),
+        (
+            "test: v1\nrunbook: hello\nenvironment: local\ncases: [{ name: x, params: { nmae: a }, expect: {} }]\n",
+            "RB0705",
+            "name",
+        ),
+    ] {
+        env.write("runbooks/tests/bad.test.yaml", file);
+        let output = env.run(["test", "bad"]);
+        assert_eq!(output.code, Some(3), "{output}");
+        assert!(output.stderr.contains(code), "{output}");
+        assert!(output.stderr.contains(help), "{output}");
+    }
     let unknown = env.run(["test", "helo"]);
     assert_eq!(unknown.code, Some(2), "{unknown}");
     assert!(

@@ -2,4 +2,5 @@
 
 mod driving;
 mod dry;
+mod secrets;
 mod support;

@@ -16,6 +16,7 @@ use crate::handler::{
 use crate::model::{ActionManifest, Effect};
 use crate::plan::Plan;
 use crate::run::Limits;
+use crate::secrets::{SecretAccess, VaultSettings};
 use crate::store::{
     EngineOwner, FindRunError, Journal, MemoryStore, NewRun, Request, RequestKind, RunFilter,
     RunRecord, RunStore, StateLayout, StoreError,
@@ -58,6 +59,23 @@ impl StepHandler for Scripted {
                     Err(StepError::new(FailureKind::Cancelled, "ended when asked"))
                 }
                 "deaf" => std::future::pending().await,
+                "tell" => {
+                    for byte in input["value"].as_str().unwrap_or_default().bytes() {
+                        ctx.log.write(Stream::Out, &[byte]);
+                    }
+                    let config = ctx
+                        .environment
+                        .connections
+                        .get("db")
+                        .map(|c| c.config.clone());
+                    Ok(
+                        json!({ "value": input["value"], "config": config, "made": "\u{2063}[secret token]\u{2063}" }),
+                    )
+                }
+                "complain" => Err(StepError::new(
+                    FailureKind::Error,
+                    format!("refused {}", input["value"]),
+                )),
                 "print" => {
                     ctx.log.write(Stream::Out, b"printed\n");
                     Ok(json!({ "value": 1 }))
@@ -203,6 +221,11 @@ impl World {
                 appends: AtomicUsize::new(0),
             }),
             registry: Arc::new(registry()),
+            secrets: Arc::new(SecretAccess::new(
+                dir.path().to_owned(),
+                Arc::new(|name| (name == "TOKEN").then(|| "hunter2-and-more".to_owned())),
+                VaultSettings::default(),
+            )),
             clock: Arc::new(TestClock::default()),
             root: Arc::new(PathBuf::from(dir.path())),
             layout: StateLayout::new(dir.path().join("state")),

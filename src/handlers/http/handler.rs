@@ -136,12 +136,15 @@ pub(in crate::handlers) struct Input {
     query: BTreeMap<String, Value>,
     /// Request headers.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     headers: BTreeMap<String, String>,
     /// Body as JSON; sets `Content-Type: application/json`.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     json: Option<Value>,
     /// Body as text. Not together with `json`.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     body: Option<String>,
     /// Limit for the whole exchange. Default 10s.
     #[serde(default = "ten_seconds")]

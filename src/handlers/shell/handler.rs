@@ -39,6 +39,7 @@ pub(in crate::handlers) struct Input {
     /// Variables beside the inherited ones and `RUNBOOK_RUN_ID`, `RUNBOOK_STEP`, `RUNBOOK_ATTEMPT`,
     /// `RUNBOOK_IDEMPOTENCY_KEY` and, with `outputs`, `RUNBOOK_OUTPUT`.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     environment: BTreeMap<String, String>,
     /// Exit codes that mean success. Default `[0]`.
     #[serde(default = "zero")]

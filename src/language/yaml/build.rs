@@ -16,6 +16,7 @@ use super::scalar::{exact_span, resolve_plain, text_node};
 use super::syntax::{check_characters, syntax_error, too_deep};
 use crate::base::{Diagnostic, Diagnostics, SourceFile, Span, Value};
 use crate::language::codes;
+use crate::language::is_near_marker;
 use crate::model::{YamlValue, YamlValueKind};
 
 /// Reads a file into a tree; an empty file is null.
@@ -58,6 +59,16 @@ pub fn parse_yaml(
             None
         }
     }
+}
+
+/// A written text could pull in a secret that its author may not use.
+fn near_marker(source: &Arc<SourceFile>, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        codes::FORBIDDEN_CHARACTER,
+        "a text holds the invisible character U+2063, which marks the places of secrets",
+    )
+    .at(source, first_line(&source.text, span), "in this text")
+    .help("take it out; a secret is named `{{ secrets.NAME }}`")
 }
 
 /// Whether a syntax error only follows from a mistake already reported on its line.
@@ -172,6 +183,9 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => self.close(marks),
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), marks)?;
+                if is_near_marker(&text) {
+                    self.soft(near_marker(self.source, self.span(marks)))?;
+                }
                 let value = self.scalar(text.into_owned(), style, marks)?;
                 self.finish(value, anchor, style == ScalarStyle::Plain)
             }
