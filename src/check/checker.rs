@@ -300,6 +300,9 @@ impl<'a> Checker<'a> {
         }
         polling::check(step, source, diags);
         approval::check(step, source, diags);
+        if at.part == Part::Finally {
+            approval::check_place(step, self.callees, source, diags);
+        }
         if at.part == Part::Verify {
             self.check_verify_step(step, diags);
         }

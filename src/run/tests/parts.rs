@@ -561,3 +561,24 @@ fn what_the_run_gives_to_a_sub_runbook_takes_the_form_of_its_type() {
     sim.run(&|_, _, _| Ok(json!({ "v": "2KiB" })), &mut |_| 0);
     assert_eq!(sim.story().join(" "), "+a +b +b/x succeeded");
 }
+
+#[test]
+fn the_finally_of_a_sub_runbook_sees_how_the_run_would_end_now() {
+    for (failing, on_failure, outcome) in [
+        (&[][..], StepOnFailure::Rollback, "succeeded"),
+        (
+            &["a/x"],
+            StepOnFailure::Continue,
+            "completed_with_exceptions",
+        ),
+        (&["a/x"], StepOnFailure::Rollback, "rolled_back"),
+    ] {
+        let mut z = step("z", &[]);
+        z.action.with = Expr::Map([("m".to_owned(), template("{{ run.outcome }}"))].into());
+        let mut a = block("a", &[], vec![step("x", &[])], vec![z]);
+        a.on_failure = on_failure;
+        let sim = played(vec![a], vec![], failing);
+        let z = sim.state.node(&id("a/z")).expect("it ran");
+        assert_eq!(z.inputs, json!({ "m": outcome }));
+    }
+}
