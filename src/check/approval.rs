@@ -3,11 +3,42 @@
 use std::sync::Arc;
 
 use super::codes;
+use super::sub_runbook::Callees;
 use crate::base::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::model::Step;
 
 /// The action that asks people.
 pub(super) const APPROVAL: &str = "approval";
+
+/// A `finally` runs whatever happened and holds nobody up, so nobody is asked in it, also not by a
+/// runbook that it runs.
+pub(super) fn check_place(
+    step: &Step,
+    callees: &Callees,
+    source: &Arc<SourceFile>,
+    diags: &mut Diagnostics,
+) {
+    let called = step.action.runbook();
+    let asks = called.and_then(|name| callees.interface(name));
+    let (message, label) = if step.action.uses.value == APPROVAL {
+        ("an approval cannot stand under `finally`", "asks a person")
+    } else if asks.is_some_and(|callee| callee.asks) {
+        (
+            "a runbook with an approval cannot run under `finally`",
+            "asks a person",
+        )
+    } else {
+        return;
+    };
+    diags.push(
+        Diagnostic::error(codes::ASKS_IN_FINALLY, message)
+            .at(source, step.action.uses.span, label)
+            .help(
+                "`finally` cleans up whatever happened, and must not wait for a person; \
+                 ask in `steps`, before what the answer is about",
+            ),
+    );
+}
 
 pub(super) fn check(step: &Step, source: &Arc<SourceFile>, diags: &mut Diagnostics) {
     if step.action.uses.value != APPROVAL {

@@ -26,6 +26,7 @@ struct Checked {
     needs: Vec<Vec<usize>>,
     verify_needs: Vec<Vec<usize>>,
     written_as_text: HashSet<Span>,
+    item_types: HashMap<Span, Ty>,
     used_secrets: BTreeSet<String>,
     interface: Arc<Interface>,
     called: BTreeMap<String, CheckedRunbook>,
@@ -69,6 +70,11 @@ impl CheckedRunbook {
     pub(crate) fn is_written_as_text(&self, span: Span) -> bool {
         self.0.written_as_text.contains(&span)
     }
+
+    /// The type of the items of the `for_each` at this place, as far as something declares it.
+    pub(crate) fn item_ty(&self, span: Span) -> Ty {
+        self.0.item_types.get(&span).cloned().unwrap_or_default()
+    }
 }
 
 /// Checks a runbook that stands alone; one that runs others goes through [`Runbooks::check`].
@@ -108,6 +114,7 @@ pub(super) fn check_one(
         used_secrets: BTreeSet::new(),
         step_references: Vec::new(),
         written_as_text: HashSet::new(),
+        item_types: HashMap::new(),
         constants: HashMap::new(),
         item: None,
         permits_used: BTreeSet::new(),
@@ -139,6 +146,7 @@ pub(super) fn check_one(
     let Checker {
         texts,
         written_as_text,
+        item_types,
         used_secrets,
         ..
     } = checker;
@@ -157,6 +165,7 @@ pub(super) fn check_one(
         runbook,
         texts,
         written_as_text,
+        item_types,
         used_secrets,
         interface: Arc::clone(&interface),
         called,
@@ -205,6 +214,8 @@ pub(super) struct Checker<'a> {
     pub(super) used_secrets: BTreeSet<String>,
     pub(super) step_references: Vec<StepReference>,
     pub(super) written_as_text: HashSet<Span>,
+    /// The types of the items of loops, by the places of their lists.
+    pub(super) item_types: HashMap<Span, Ty>,
     /// What the conditions give that give the same in every run, by their places.
     pub(super) constants: HashMap<Span, bool>,
     /// The loop of the step at hand, if it is one.
@@ -289,6 +300,9 @@ impl<'a> Checker<'a> {
         }
         polling::check(step, source, diags);
         approval::check(step, source, diags);
+        if at.part == Part::Finally {
+            approval::check_place(step, self.callees, source, diags);
+        }
         if at.part == Part::Verify {
             self.check_verify_step(step, diags);
         }

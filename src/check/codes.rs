@@ -55,6 +55,7 @@ codes! {
     NO_VARIABLES = "RB0316", "environment on a step that starts no program";
     VARIABLE_TWICE = "RB0317", "a variable is given twice";
     UNKNOWN_SECRET = "RB0318", "there is no such secret";
+    ASKS_IN_FINALLY = "RB0319", "an approval under `finally`";
     MAY_BE_SKIPPED = "RB0330", "an output of a step that may be skipped";
     MAY_HAVE_FAILED = "RB0331", "an output of a step whose failure is tolerated";
     NO_UNDO = "RB0332", "a change that a rollback would not undo";

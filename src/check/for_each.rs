@@ -28,7 +28,12 @@ impl<'a> Checker<'a> {
         at: StepAt,
         diags: &mut Diagnostics,
     ) {
-        self.item = for_each.map(|for_each| self.check_for_each(&for_each.items, at, diags));
+        self.item = for_each.map(|for_each| {
+            let scope = self.check_for_each(&for_each.items, at, diags);
+            self.item_types
+                .insert(for_each.items.span, scope.item.clone());
+            scope
+        });
     }
 
     fn check_for_each(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::approval::APPROVAL;
 use super::checker::CheckedRunbook;
 use super::codes;
 use crate::base::{Diagnostic, Diagnostics, Map, Value};
@@ -25,6 +26,8 @@ pub(crate) struct Interface {
     pub(crate) outputs: Arc<Ty>,
     /// How many steps a plan gets from it.
     pub(crate) steps: u64,
+    /// Whether somebody is asked in it.
+    pub(super) asks: bool,
     /// How many levels of runbooks lie below it.
     pub(super) levels: usize,
 }
@@ -90,9 +93,21 @@ impl Interface {
                 open: false,
             })),
             steps: count_steps(runbook, callees, diags),
+            asks: asks(runbook, callees),
             levels: levels.unwrap_or(0),
         }
     }
+}
+
+fn asks(runbook: &Runbook, callees: &Callees) -> bool {
+    let steps = [&runbook.steps, &runbook.verify, &runbook.finally];
+    steps.into_iter().flatten().any(|step| {
+        let called = step
+            .action
+            .runbook()
+            .and_then(|name| callees.interface(name));
+        step.action.uses.value == APPROVAL || called.is_some_and(|callee| callee.asks)
+    })
 }
 
 fn count_steps(runbook: &Runbook, callees: &Callees, diags: &mut Diagnostics) -> u64 {

@@ -284,7 +284,7 @@ impl Walk<'_> {
             let Some(id) = place.id.instance(key) else {
                 continue;
             };
-            let own = frame.with_item(item, index);
+            let own = frame.with_item(item, each.item_ty(item), index);
             let instance = Place {
                 id,
                 step: place.step,

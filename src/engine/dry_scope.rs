@@ -116,9 +116,9 @@ impl Frame {
     }
 
     /// The names that one instance of a loop sees.
-    pub(super) fn with_item(&self, item: &Value, index: usize) -> Self {
+    pub(super) fn with_item(&self, item: &Value, ty: Ty, index: usize) -> Self {
         let mut own = self.clone();
-        own.scope.set("item", item.clone(), Ty::of_value(item));
+        own.scope.set("item", item.clone(), ty);
         own.scope.set("index", json!(index), Ty::Int);
         own
     }

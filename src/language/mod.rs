@@ -31,7 +31,7 @@ pub use condition::Condition;
 pub use decode::{decode_environment, decode_policy, decode_runbook, decode_test_file};
 pub use helper::{TemplateHelper, helpers};
 pub use outline::{FileKind, Form, KeyHelp, Place, condition_functions, template_helpers};
-pub use params::{check_param_value, coerce, compile_pattern, parse_param};
+pub use params::{BrokenRule, ParamRules, check_param_value, coerce, compile_pattern, parse_param};
 pub use schema::{environment_schema, policy_schema, runbook_schema, schema_text, test_schema};
 pub use scope::{ExprError, ExprErrorKind, ROOTS, Reference, Scope};
 pub use secret_marker::{

@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 use crate::base::{
     Map, Timestamp, Value, did_you_mean, format_duration, parse_duration, parse_size,
 };
-use crate::model::{ObjectTy, Param, Ty};
+use crate::model::{ObjectTy, Param, Ty, YamlValue};
 
 /// Reads the text of `--param name=text` as a value of a type, in the form of [`coerce`].
 ///
@@ -251,42 +251,97 @@ pub(super) fn pattern_problem(pattern: &str) -> Option<(String, Option<Range<usi
     Some((why, Some(span.start.offset..span.end.offset)))
 }
 
+/// What a parameter permits, wherever it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct ParamRules<'a> {
+    /// Its type.
+    pub ty: &'a Ty,
+    /// A regular expression that the whole text must match.
+    pub pattern: Option<&'a str>,
+    /// The smallest value.
+    pub min: Option<&'a Value>,
+    /// The largest value.
+    pub max: Option<&'a Value>,
+}
+
+/// The rule of a parameter that a value breaks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BrokenRule {
+    /// The type; what is wrong, with an example. The text may quote the value.
+    Form(String),
+    /// The pattern cannot be used, and why.
+    BadPattern(String),
+    /// The pattern.
+    Pattern,
+    /// It is less than this, the smallest permitted.
+    Min(Value),
+    /// It is more than this, the largest permitted.
+    Max(Value),
+}
+
+impl ParamRules<'_> {
+    /// Brings a value into the form of the type and holds it against the rules.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn accept(&self, value: &Value) -> Result<Value, BrokenRule> {
+        let form = |value| coerce(value, self.ty).map_err(BrokenRule::Form);
+        let value = form(value)?;
+        if let (Some(pattern), Some(text)) = (self.pattern, value.as_str())
+            && !compile_pattern(pattern)
+                .map_err(BrokenRule::BadPattern)?
+                .is_match(text)
+        {
+            return Err(BrokenRule::Pattern);
+        }
+        let size = magnitude(&value, self.ty);
+        if let Some(min) = self.min.map(form).transpose()?
+            && size < magnitude(&min, self.ty)
+        {
+            return Err(BrokenRule::Min(min));
+        }
+        if let Some(max) = self.max.map(form).transpose()?
+            && size > magnitude(&max, self.ty)
+        {
+            return Err(BrokenRule::Max(max));
+        }
+        Ok(value)
+    }
+}
+
 /// Brings a value into the form of its parameter's type and checks `pattern`, `min` and `max`.
 /// For defaults and given values alike.
 ///
 /// # Errors
 /// A sentence fragment that says what is wrong, with an example.
 pub fn check_param_value(param: &Param, value: &Value) -> Result<Value, String> {
-    let value = coerce(value, &param.ty)?;
-    if let (Some(pattern), Some(text)) = (&param.pattern, value.as_str())
-        && !compile_pattern(pattern)?.is_match(text)
-    {
-        return Err(format!(
-            "`{text}` does not match the pattern `{}`",
-            pattern.value
-        ));
-    }
-    if let Some(bound) = &param.min {
-        let min = coerce(&bound.to_json(), &param.ty)?;
-        if magnitude(&value, &param.ty) < magnitude(&min, &param.ty) {
-            return Err(format!(
-                "{} is less than {}, the smallest permitted",
-                plain(&value),
-                plain(&min)
-            ));
-        }
-    }
-    if let Some(bound) = &param.max {
-        let max = coerce(&bound.to_json(), &param.ty)?;
-        if magnitude(&value, &param.ty) > magnitude(&max, &param.ty) {
-            return Err(format!(
-                "{} is more than {}, the largest permitted",
-                plain(&value),
-                plain(&max)
-            ));
-        }
-    }
-    Ok(value)
+    let bound = |bound: &Option<YamlValue>| bound.as_ref().map(YamlValue::to_json);
+    let (min, max) = (bound(&param.min), bound(&param.max));
+    let rules = ParamRules {
+        ty: &param.ty,
+        pattern: param.pattern.as_ref().map(|pattern| pattern.value.as_str()),
+        min: min.as_ref(),
+        max: max.as_ref(),
+    };
+    let shown = || coerce(value, &param.ty).map_or_else(|_| plain(value), |value| plain(&value));
+    rules.accept(value).map_err(|broken| match broken {
+        BrokenRule::Form(why) | BrokenRule::BadPattern(why) => why,
+        BrokenRule::Pattern => format!(
+            "`{}` does not match the pattern `{}`",
+            shown(),
+            rules.pattern.unwrap_or_default()
+        ),
+        BrokenRule::Min(min) => format!(
+            "{} is less than {}, the smallest permitted",
+            shown(),
+            plain(&min)
+        ),
+        BrokenRule::Max(max) => format!(
+            "{} is more than {}, the largest permitted",
+            shown(),
+            plain(&max)
+        ),
+    })
 }
 
 fn plain(value: &Value) -> String {

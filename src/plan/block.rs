@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
+
 use super::steps::Builder;
-use super::types::{Expr, PlanAction, PlanBlock};
+use super::types::{Expr, PlanAction, PlanBlock, PlanParamRule};
 use crate::base::{Diagnostic, Map, Value};
 use crate::check::{CheckedRunbook, codes};
 use crate::language::{check_param_value, marker};
@@ -77,6 +79,7 @@ impl<'a> Builder<'a> {
             }
             with.insert(name.clone(), expr);
         }
+        let rules = rules_of(&runbook.params, &with);
         action.with = whole_of(with);
         let params: BTreeMap<String, Ty> = runbook
             .params
@@ -98,6 +101,7 @@ impl<'a> Builder<'a> {
             runbook: runbook.name.value.clone(),
             file: runbook.source.path.clone(),
             params,
+            rules,
             steps: self.steps(),
             verify: self.verify(),
             finally: self.finally(),
@@ -146,6 +150,27 @@ impl<'a> Builder<'a> {
         self.built.secrets.insert(name, source);
         Some(Expr::Value(value))
     }
+}
+
+/// The rules of the parameters whose values only the run knows; the others were held against theirs.
+fn rules_of(
+    params: &IndexMap<String, Param>,
+    with: &BTreeMap<String, Expr>,
+) -> BTreeMap<String, PlanParamRule> {
+    let open = |name: &str| with.get(name).is_some_and(|e| !matches!(e, Expr::Value(_)));
+    params
+        .iter()
+        .filter(|(name, _)| open(name))
+        .map(|(name, param)| {
+            let rule = PlanParamRule {
+                pattern: param.pattern.as_ref().map(|p| p.value.clone()),
+                min: param.min.as_ref().map(YamlValue::to_json),
+                max: param.max.as_ref().map(YamlValue::to_json),
+            };
+            (name.clone(), rule)
+        })
+        .filter(|(_, rule)| *rule != PlanParamRule::default())
+        .collect()
 }
 
 fn parts_of(with: Expr) -> BTreeMap<String, Expr> {

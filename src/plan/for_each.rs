@@ -14,6 +14,13 @@ pub(super) struct Loop {
     pub(super) items: Option<Vec<Value>>,
 }
 
+impl Loop {
+    fn item_ty(&self, item: &Value) -> Ty {
+        let plan = self.plan.as_ref();
+        plan.map_or_else(|| Ty::of_value(item), |plan| plan.item_ty(item))
+    }
+}
+
 impl<'a> Builder<'a> {
     pub(super) fn for_each(&mut self, step: &'a Step) -> Loop {
         let Some(for_each) = &step.for_each else {
@@ -41,6 +48,7 @@ impl<'a> Builder<'a> {
         };
         let plan = PlanForEach {
             items,
+            item: self.resolver.checked.item_ty(for_each.items.span),
             max_parallel: for_each.max_parallel.as_ref().map_or(1, |n| n.value),
             max_failures: for_each
                 .max_failures
@@ -69,8 +77,9 @@ impl<'a> Builder<'a> {
         action: &'a Action,
         with: &With<'a>,
         templates: bool,
-        items: &[Value],
+        for_each: &Loop,
     ) {
+        let Some(items) = &for_each.items else { return };
         if !with.parts().any(names_item) {
             return;
         }
@@ -82,7 +91,7 @@ impl<'a> Builder<'a> {
             if self.resolver.diags.is_full() {
                 break;
             }
-            let ty = Ty::of_value(item);
+            let ty = for_each.item_ty(item);
             self.resolver.scope.set("item", item.clone(), ty);
             self.resolver
                 .scope

@@ -2,6 +2,7 @@
 
 use super::types::{Expr, Plan, PlanBlock, PlanForEach, PlanStep};
 use crate::base::{StepId, Value};
+use crate::model::Ty;
 
 /// Which list of a runbook a step stands in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +62,15 @@ impl PlanForEach {
         match &self.items {
             Expr::Value(Value::Array(items)) => Some(items),
             _ => None,
+        }
+    }
+
+    /// The type of an item: what declares the list knows better than the value, to which a duration
+    /// is a text.
+    pub fn item_ty(&self, item: &Value) -> Ty {
+        match &self.item {
+            Ty::Any => Ty::of_value(item),
+            declared => declared.clone(),
         }
     }
 }

@@ -27,6 +27,6 @@ pub use scope::run_ty;
 pub use stored::{PlanError, graph};
 pub use types::{
     Expr, MAX_INSTANCES, PLAN_FORMAT, Plan, PlanAction, PlanBlock, PlanConnection, PlanEnvironment,
-    PlanForEach, PlanParam, PlanRetry, PlanRollback, PlanRunbook, PlanService, PlanStep,
-    PlanUnless,
+    PlanForEach, PlanParam, PlanParamRule, PlanRetry, PlanRollback, PlanRunbook, PlanService,
+    PlanStep, PlanUnless,
 };

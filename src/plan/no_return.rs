@@ -173,6 +173,7 @@ steps:
         let inner = plan_of(TEXT, &[]).expect("a plan");
         let caller = &mut plan.steps[0];
         caller.block = Some(Box::new(crate::plan::PlanBlock {
+            rules: Default::default(),
             runbook: "inner".to_owned(),
             file: String::new(),
             params: Default::default(),

@@ -231,10 +231,8 @@ impl<'a> Builder<'a> {
     ) -> PlanAction {
         let errors = self.resolver.diags.error_count();
         let planned = self.planned_action(action, with, templates);
-        if let Some(items) = &for_each.items
-            && self.resolver.diags.error_count() == errors
-        {
-            self.check_instances(action, with, templates, items);
+        if self.resolver.diags.error_count() == errors {
+            self.check_instances(action, with, templates, for_each);
         }
         planned
     }

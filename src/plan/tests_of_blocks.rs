@@ -389,3 +389,18 @@ fn loops_in_loops_are_counted_before_they_are_planned() {
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     assert!(plan_of(&[("a", &each("runbook.c")), ("c", leaf)], &[]).is_ok());
 }
+
+#[test]
+fn a_loop_keeps_the_declared_type_of_its_items() {
+    let text = "params: { waits: { type: list, items: duration, default: [90s, 2m] } }\nsteps:\n  - { id: x, uses: wait, for_each: \"{{ params.waits }}\", with: { for: \"{{ item }}\" }, when: item > duration(\"100s\") }\n  - { id: y, uses: wait, for_each: [1s], with: { for: \"{{ item }}\" } }\n";
+    let plan = plan_of(&[("a", text)], &[]).expect("a plan");
+    let item = |at: usize| {
+        plan.steps[at]
+            .for_each
+            .as_ref()
+            .expect("a loop")
+            .item
+            .clone()
+    };
+    assert_eq!((item(0), item(1)), (Ty::Duration, Ty::String));
+}

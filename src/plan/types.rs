@@ -173,11 +173,18 @@ pub struct PlanStep {
     pub idempotency_key: Option<Expr>,
 }
 
+fn is_any(ty: &Ty) -> bool {
+    *ty == Ty::Any
+}
+
 /// A loop over a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanForEach {
     /// Gives the list.
     pub items: Expr,
+    /// The type of its items as it is declared; [`Ty::Any`] when nothing declares it.
+    #[serde(default, skip_serializing_if = "is_any")]
+    pub item: Ty,
     /// How many instances may be at work at once, at least 1.
     pub max_parallel: u32,
     /// How many may fail before no other is started and the loop has failed.
@@ -206,6 +213,9 @@ pub struct PlanBlock {
     /// Types of its parameters; the values are the calling step's inputs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Ty>,
+    /// What they permit beyond their types: of those whose values only the run knows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<String, PlanParamRule>,
     /// Its steps, in file order; their ids are those of its file.
     pub steps: Vec<PlanStep>,
     /// Its `verify`.
@@ -217,6 +227,20 @@ pub struct PlanBlock {
     /// Its outputs: the calling step's outputs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Expr>,
+}
+
+/// What a parameter permits beyond its type; at least one is given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanParamRule {
+    /// A regular expression that the whole text must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The smallest value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Value>,
+    /// The largest value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Value>,
 }
 
 /// An action with its inputs.

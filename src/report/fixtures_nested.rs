@@ -10,6 +10,7 @@ use crate::plan::{Expr, Plan, PlanBlock, PlanForEach, PlanRollback, PlanStep, Pl
 
 fn each(mut step: PlanStep, items: Expr, max_parallel: u32) -> PlanStep {
     step.for_each = Some(PlanForEach {
+        item: Ty::Any,
         items,
         max_parallel,
         max_failures: MaxFailures::Count(1),
@@ -38,6 +39,7 @@ fn deploy() -> PlanBlock {
         4,
     );
     PlanBlock {
+        rules: Default::default(),
         runbook: "deploy".to_owned(),
         file: "runbooks/deploy.yaml".to_owned(),
         params: [("version".to_owned(), Ty::String)].into(),

@@ -167,6 +167,7 @@ fn thousand(running: usize) -> (Plan, Story) {
     let keys: Vec<String> = (0..1_000).map(|i| format!("host-{i}")).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     fan.for_each = Some(PlanForEach {
+        item: crate::model::Ty::Any,
         items: crate::plan::Expr::Value(serde_json::json!(keys)),
         max_parallel: 50,
         max_failures: MaxFailures::Percent(10),

@@ -9,9 +9,9 @@ use super::frame::ROOT;
 use super::node::{Node, NodeStatus};
 use super::state::RunState;
 use crate::base::{Map, Value};
-use crate::language::{Condition, ExprError, Reference, Scope, Template};
+use crate::language::{Condition, ExprError, Reference, Scope};
 use crate::model::{ObjectTy, Ty};
-use crate::plan::{Expr, PlanForEach, run_ty};
+use crate::plan::{Expr, run_ty};
 
 /// The outputs that `outputs.x` means in this place.
 pub(super) type Own<'a> = Option<(&'a Value, &'a Ty)>;
@@ -160,7 +160,9 @@ fn set_root(state: &RunState, place: Place, root: &str, own: Own<'_>, scope: &mu
             if root == "index" {
                 scope.set("index", json!(index), Ty::Int);
             } else {
-                scope.set("item", item.clone(), item_ty(state, place, node, item));
+                let for_each = state.step(node).for_each.as_ref();
+                let ty = for_each.map_or_else(|| Ty::of_value(item), |f| f.item_ty(item));
+                scope.set("item", item.clone(), ty);
             }
         }
         _ => {}
@@ -187,34 +189,6 @@ fn params(state: &RunState, place: Place) -> (Value, Ty) {
             };
             (value, ty)
         }
-    }
-}
-
-/// The type of `item`, as far as the list's own type tells; else what the item shows.
-fn item_ty(state: &RunState, place: Place, node: usize, item: &Value) -> Ty {
-    let list = match &state.step(node).for_each {
-        Some(PlanForEach {
-            items: Expr::Template { text, .. },
-            ..
-        }) => list_ty(state, place, text),
-        _ => None,
-    };
-    match list {
-        Some(Ty::List(item)) if *item != Ty::Any => *item,
-        _ => Ty::of_value(item),
-    }
-}
-
-fn list_ty(state: &RunState, place: Place, text: &str) -> Option<Ty> {
-    let template = Template::parse(text).ok()?;
-    let whole = template.whole()?;
-    match (whole.root(), &whole.path[1..]) {
-        ("params", rest) => params(state, place).1.lookup(rest).ok().cloned(),
-        ("steps", [id, rest @ ..]) => {
-            let step = state.step(step_named(state, place, id)?);
-            step.ty(state.plan()).lookup(rest).ok().cloned()
-        }
-        _ => None,
     }
 }
 

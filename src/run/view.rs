@@ -193,13 +193,12 @@ impl RunState {
         }
     }
 
-    /// Whether a handler is at work for a step of the present phase, or a poll is under way.
+    /// Whether a handler is at work for a step of the present phase.
     pub(super) fn any_running(&self) -> bool {
         self.active.iter().any(|&i| {
-            matches!(
-                self.nodes[i].status,
-                NodeStatus::Running | NodeStatus::Probing | NodeStatus::Polling { .. }
-            )
+            let node = &self.nodes[i];
+            let calls = matches!(node.status, NodeStatus::Running | NodeStatus::Probing);
+            calls && !node.lost
         })
     }
 

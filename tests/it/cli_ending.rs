@@ -171,3 +171,101 @@ fn a_run_that_is_driven_is_not_driven_twice() {
     assert_eq!(output.code, Some(8), "{output}");
     step.gone();
 }
+
+/// Kills the engine when the step has said that it is at work, ends the step, and resumes.
+fn killed_and_resumed(env: &TestEnv) -> Output {
+    let (exec, step, group) = under_way(env);
+    exec.signal(Signal::SIGKILL);
+    let output = exec.finish();
+    assert_eq!(output.code, None, "{output}");
+    killpg(group, Signal::SIGKILL).expect("the step has a group of its own");
+    step.gone();
+    env.run(["resume", "latest", "--output", "json"])
+}
+
+/// An instance that is killed when it runs for the first time with the item `b`.
+const INSTANCE: &str = r#"echo {{ item }} >> marker
+        test {{ item }} = b || exit 0
+        test "$(grep -c b marker)" -eq 1 || exit 0
+        exec 3> alive
+        sleep 60 &
+        echo $$ >&3
+        wait"#;
+
+#[test]
+fn a_loop_goes_on_after_a_crash_where_it_was_and_its_list_is_not_computed_again() {
+    for (effect, code, marker) in [
+        ("idempotent", 0, "list\na\nb\nb\nc\nafter a b c\n"),
+        ("once", 6, "list\na\nb\n"),
+    ] {
+        let env = job(&format!(
+            r#"steps:
+  - id: list
+    uses: shell
+    with:
+      script: |
+        echo list >> marker
+        cat items
+    outputs: {{ last: "{{{{trim outputs.stdout}}}}" }}
+  - id: each
+    uses: shell
+    for_each: [a, b, "{{{{ steps.list.outputs.last }}}}"]
+    effect: {{ is: {effect}, reason: it only writes its marker }}
+    with:
+      script: |
+        {INSTANCE}
+  - id: after
+    uses: shell
+    with: {{ script: "echo after a b c >> marker" }}
+"#
+        ));
+        env.write("items", "c\n");
+        let resumed = killed_and_resumed(&env);
+        assert_eq!(resumed.code, Some(code), "{effect}\n{resumed}");
+        assert_eq!(env.read("marker"), marker, "{effect}");
+        assert!(!resumed.stdout.contains("step_expanded"), "{resumed}");
+    }
+}
+
+#[test]
+fn a_sub_runbook_goes_on_after_a_crash_where_it_was() {
+    let env = job(r#"steps:
+  - id: sub
+    uses: runbook.child
+    for_each: [a, b]
+    with: { item: "{{ item }}" }
+  - id: after
+    uses: shell
+    with: { script: "echo after >> marker" }
+"#);
+    let instance = INSTANCE.replace("{{ item }}", "{{ params.item }}");
+    env.write(
+        "runbooks/child.yaml",
+        &format!(
+            r#"runbook: v1
+name: child
+params: {{ item: {{ type: string }} }}
+steps:
+  - id: first
+    uses: shell
+    with: {{ script: "echo first >> marker" }}
+  - id: long
+    uses: shell
+    effect: {{ is: idempotent, reason: it only writes its marker }}
+    with:
+      script: |
+        {instance}
+finally:
+  - id: last
+    uses: shell
+    with: {{ script: "echo last >> marker" }}
+"#
+        ),
+    );
+    let resumed = killed_and_resumed(&env);
+    assert_eq!(resumed.code, Some(0), "{resumed}");
+    assert_eq!(
+        env.read("marker"),
+        "first\na\nlast\nfirst\nb\nb\nlast\nafter\n"
+    );
+}

@@ -26,6 +26,7 @@ fn echoing(mut step: PlanStep, value: &str) -> PlanStep {
 
 fn each(mut step: PlanStep, items: Expr) -> PlanStep {
     step.for_each = Some(PlanForEach {
+        item: crate::model::Ty::Any,
         items,
         max_parallel: 1,
         max_failures: MaxFailures::default(),
@@ -246,6 +247,7 @@ async fn a_loop_shows_its_instances_or_where_its_list_comes_from() {
 #[tokio::test]
 async fn a_sub_runbook_sees_its_own_names_and_gives_its_outputs() {
     let block = |value: &str, outputs: &[(&str, &str)]| PlanBlock {
+        rules: Default::default(),
         runbook: "child".to_owned(),
         file: "runbooks/child.yaml".to_owned(),
         params: BTreeMap::new(),

@@ -3,6 +3,7 @@
 mod command;
 mod decider;
 mod finish;
+mod given;
 mod parts;
 mod rollback;
 mod steps;

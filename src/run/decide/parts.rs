@@ -1,14 +1,14 @@
 //! Loops and sub-runbooks: how they are opened, what becomes of their parts, and their own ends.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::decider::Decider;
 use super::finish::block_outputs;
+use super::given::{accepted, kind_of};
 use super::wind_down::cancelled;
 use crate::base::{AttemptNo, ErrorChain, StepId, Value};
 use crate::event::{EventKind, Failure, FailureKind, LoopInstance, SkipReason};
-use crate::plan::MAX_INSTANCES;
+use crate::plan::{MAX_INSTANCES, instance_keys};
 use crate::run::eval::{self, Place};
 use crate::run::frame::{Cut, Frame, Progress};
 use crate::run::node::{NodeKind, NodeStatus, Stage};
@@ -92,7 +92,7 @@ impl Decider<'_> {
         }
         self.record(EventKind::StepExpanded {
             step: id.clone(),
-            instances: instances(id, items),
+            instances: instances(items),
         });
     }
 
@@ -101,17 +101,19 @@ impl Decider<'_> {
         if is_too_deep(id) {
             return self.fail_untried(i, too_deep());
         }
-        match self.inputs(i) {
+        let uses = &self.state.step(i).action.uses;
+        let given = self
+            .inputs(i)
+            .map_err(|error| expression("with", uses, &error))
+            .and_then(|inputs| accepted(self.state, i, inputs));
+        match given {
             Ok(inputs) => self.record(EventKind::StepStarted {
                 step: id.clone(),
                 attempt: AttemptNo::FIRST,
                 inputs,
                 idempotency_key: None,
             }),
-            Err(error) => {
-                let uses = &self.state.step(i).action.uses;
-                self.fail_untried(i, expression("with", uses, &error));
-            }
+            Err(failure) => self.fail_untried(i, failure),
         }
     }
 
@@ -220,27 +222,12 @@ impl Decider<'_> {
 }
 
 /// One instance for each item, with keys that people recognise where the items allow it.
-fn instances(id: &StepId, items: Vec<Value>) -> Vec<LoopInstance> {
-    let texts: Option<Vec<String>> = items.iter().map(text_of).collect();
-    let mut seen = HashSet::new();
-    let named = texts.filter(|texts| {
-        texts
-            .iter()
-            .all(|text| id.instance(text).is_some() && seen.insert(text.clone()))
-    });
-    let keys = named.unwrap_or_else(|| (0..items.len()).map(|n| n.to_string()).collect());
+fn instances(items: Vec<Value>) -> Vec<LoopInstance> {
+    let keys = instance_keys(&items);
     keys.into_iter()
         .zip(items)
         .map(|(key, item)| LoopInstance { key, item })
         .collect()
-}
-
-fn text_of(item: &Value) -> Option<String> {
-    match item {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(item.to_string()),
-        _ => None,
-    }
 }
 
 /// Whether the id of a part could not be read back.
@@ -274,13 +261,6 @@ fn too_many(count: usize) -> Failure {
 }
 
 fn no_list(value: &Value) -> Failure {
-    let what = match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
-    };
+    let what = kind_of(value);
     invalid(format!("`for_each` must give a list, but it gives {what}"))
 }

@@ -15,6 +15,9 @@ impl Decider<'_> {
         let state = self.state;
         let (node, step) = (&state.nodes[i], state.step(i));
         let part = state.frame_of(i);
+        if state.cut_of(i).is_none() {
+            return self.hold(i);
+        }
         match node.status {
             NodeStatus::Running | NodeStatus::Probing if node.lost => self.lost_at_the_end(i),
             NodeStatus::Running | NodeStatus::Probing => {
@@ -33,15 +36,14 @@ impl Decider<'_> {
                     cancelled("it was ended while it waited for its condition"),
                 );
             }
-            // An unknown fate may be settled and the run go on, so this waits and its gates stay open.
-            NodeStatus::Retrying { .. } if part.cut.is_some() => {
+            NodeStatus::Retrying { .. } => {
                 let mut failure = cancelled("it was ended before it was tried again");
                 if let Some(last) = &node.failure {
                     failure.error.causes.push(last.error.to_string());
                 }
                 self.give_up(i, failure);
             }
-            NodeStatus::Gate { .. } if part.cut.is_some() => {
+            NodeStatus::Gate { .. } => {
                 self.record(EventKind::StepSkipped {
                     step: node.id.clone(),
                     reason: if part.run_ends {
@@ -50,6 +52,27 @@ impl Decider<'_> {
                         SkipReason::PartEnded
                     },
                 });
+            }
+            _ => {}
+        }
+    }
+
+    /// Another step's fate is unknown. It may be settled and the run go on, so what waits goes on
+    /// waiting, gates stay open, and a call that was lost is made again then.
+    fn hold(&mut self, i: usize) {
+        let (node, step) = (&self.state.nodes[i], self.state.step(i));
+        match node.status {
+            NodeStatus::Running if node.lost && step.action.effect == Effect::Once => {
+                self.lost_step(i);
+            }
+            NodeStatus::Running | NodeStatus::Probing if !node.lost => {
+                if deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at)) {
+                    let call = match node.status {
+                        NodeStatus::Probing => CallKind::Probe,
+                        _ => CallKind::Action,
+                    };
+                    self.stop(&node.id, call);
+                }
             }
             _ => {}
         }

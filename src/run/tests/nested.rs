@@ -93,6 +93,7 @@ fn body(dice: &mut Dice, depth: u32, times: u32, wild: Wild) -> PlanBlock {
         })
         .collect();
     PlanBlock {
+        rules: Default::default(),
         runbook: "child".into(),
         file: "child.yaml".into(),
         params: [].into(),
@@ -184,6 +185,7 @@ fn for_each(dice: &mut Dice) -> (PlanForEach, u32) {
     let items: Vec<Value> = (0..dice.below(5)).map(|n| json!(format!("i{n}"))).collect();
     let count = u32::try_from(items.len()).expect("few");
     let made = PlanForEach {
+        item: crate::model::Ty::Any,
         items: Expr::Value(Value::Array(items)),
         max_parallel: 1 + dice.below(3),
         max_failures: match dice.below(4) {

@@ -8,7 +8,7 @@ use super::sim::{Sim, action, failure, gate, id, plan, step, undo};
 use crate::base::{HumanDuration, StepId};
 use crate::event::{EventKind, Failure, FailureKind, Outcome, SkipReason, Vote};
 use crate::model::{Effect, Escape, MaxFailures, SecretSource, StepOnFailure, Ty};
-use crate::plan::{Expr, PlanBlock, PlanForEach, PlanStep, PlanUnless};
+use crate::plan::{Expr, PlanBlock, PlanForEach, PlanParamRule, PlanStep, PlanUnless};
 use crate::run::{NodeStatus, Undo};
 
 fn template(text: &str) -> Expr {
@@ -21,6 +21,7 @@ fn template(text: &str) -> Expr {
 fn looped(name: &str, needs: &[&str], items: Value, max_parallel: u32) -> PlanStep {
     PlanStep {
         for_each: Some(PlanForEach {
+            item: Ty::Any,
             items: Expr::Value(items),
             max_parallel,
             max_failures: MaxFailures::default(),
@@ -34,6 +35,7 @@ fn block(name: &str, needs: &[&str], steps: Vec<PlanStep>, finally: Vec<PlanStep
     PlanStep {
         action: action("runbook.child", Effect::Once),
         block: Some(Box::new(PlanBlock {
+            rules: Default::default(),
             runbook: "child".into(),
             file: "child.yaml".into(),
             params: BTreeMap::new(),
@@ -288,6 +290,7 @@ fn the_time_of_a_sub_runbook_ends_what_runs_in_it_and_then_it_cleans_up() {
 fn a_gate_in_an_instance_stops_the_clock_of_its_sub_runbook_and_can_refuse_the_run() {
     let mut a = block("a", &[], vec![gate("ok", &[]), step("x", &["ok"])], vec![]);
     a.for_each = Some(PlanForEach {
+        item: Ty::Any,
         items: Expr::Value(json!(["api", "db"])),
         max_parallel: 1,
         max_failures: MaxFailures::Count(1),
@@ -479,4 +482,116 @@ fn a_verify_that_does_not_hold_says_what_it_looked_at() {
         failure.error.causes,
         ["`steps.a.outputs.id` is \"a\", `outputs.id` is \"proof\""]
     );
+}
+
+#[test]
+fn conditions_see_items_in_the_type_that_is_declared() {
+    let mut a = looped("a", &[], json!(["90s", "2m"]), 1);
+    if let Some(for_each) = &mut a.for_each {
+        for_each.item = Ty::Duration;
+    }
+    a.when = Some("item > duration(\"100s\")".into());
+    let sim = played(vec![a], vec![], &[]);
+    assert_eq!(sim.story().join(" "), "~a[90s] +a[2m] succeeded");
+}
+
+#[test]
+fn what_only_the_run_gives_to_a_sub_runbook_is_checked_before_anything_of_it_starts() {
+    let rule = |pattern: Option<&str>, min: Option<Value>| PlanParamRule {
+        pattern: pattern.map(str::to_owned),
+        min,
+        max: None,
+    };
+    let cases = [
+        (
+            Ty::String,
+            rule(Some("[a-z]+"), None),
+            json!("S3CRET"),
+            "text that it does not permit: it must match the pattern `[a-z]+`",
+        ),
+        (
+            Ty::Int,
+            rule(None, Some(json!(3))),
+            json!(2),
+            "a number that it does not permit: it must be at least 3",
+        ),
+        (
+            Ty::Int,
+            rule(None, None),
+            json!("S3CRET"),
+            "text that it does not permit: it must be of type int",
+        ),
+        (
+            Ty::Enum(vec!["a".into()]),
+            rule(None, None),
+            json!("S3CRET"),
+            "text that it does not permit: it must be of type one of a",
+        ),
+        (
+            Ty::Service,
+            rule(None, None),
+            json!("S3CRET"),
+            "text that it does not permit: it must name a service of ``",
+        ),
+        (
+            Ty::Duration,
+            rule(None, Some(json!("2m"))),
+            json!("90s"),
+            "text that it does not permit: it must be at least 2m",
+        ),
+    ];
+    for (ty, rule, value, message) in cases {
+        let mut b = block("b", &["a"], vec![step("x", &[])], vec![step("z", &[])]);
+        b.action.with = Expr::Map([("p".to_owned(), template("{{ steps.a.outputs.v }}"))].into());
+        if let Some(block) = &mut b.block {
+            block.params = [("p".to_owned(), ty.clone())].into();
+            block.rules = [("p".to_owned(), rule)].into();
+        }
+        let mut sim = Sim::new(plan(vec![step("a", &[]), b], vec![]), 1);
+        sim.run(&|_, _, _| Ok(json!({ "v": value })), &mut |_| 0);
+        assert_eq!(sim.story().join(" "), "+a rolled_back", "{ty}");
+        let failure = sim.state.node(&id("b")).and_then(|n| n.failure.clone());
+        let failure = failure.expect("it failed");
+        assert_eq!(failure.sort, FailureKind::Invalid);
+        assert!(
+            failure.error.message.ends_with(message),
+            "{}",
+            failure.error.message
+        );
+        assert!(!failure.error.to_string().contains("S3CRET"));
+    }
+}
+
+#[test]
+fn what_the_run_gives_to_a_sub_runbook_takes_the_form_of_its_type() {
+    let mut b = block("b", &["a"], vec![step("x", &[])], vec![]);
+    b.action.with = Expr::Map([("p".to_owned(), template("{{ steps.a.outputs.v }}"))].into());
+    if let Some(block) = &mut b.block {
+        block.params = [("p".to_owned(), Ty::Size)].into();
+        block.steps[0].when = Some("params.p > 1000".into());
+    }
+    let mut sim = Sim::new(plan(vec![step("a", &[]), b], vec![]), 1);
+    sim.run(&|_, _, _| Ok(json!({ "v": "2KiB" })), &mut |_| 0);
+    assert_eq!(sim.story().join(" "), "+a +b +b/x succeeded");
+}
+
+#[test]
+fn the_finally_of_a_sub_runbook_sees_how_the_run_would_end_now() {
+    for (failing, on_failure, outcome) in [
+        (&[][..], StepOnFailure::Rollback, "succeeded"),
+        (
+            &["a/x"],
+            StepOnFailure::Continue,
+            "completed_with_exceptions",
+        ),
+        (&["a/x"], StepOnFailure::Rollback, "rolled_back"),
+    ] {
+        let mut z = step("z", &[]);
+        z.action.with = Expr::Map([("m".to_owned(), template("{{ run.outcome }}"))].into());
+        let mut a = block("a", &[], vec![step("x", &[])], vec![z]);
+        a.on_failure = on_failure;
+        let sim = played(vec![a], vec![], failing);
+        let z = sim.state.node(&id("a/z")).expect("it ran");
+        assert_eq!(z.inputs, json!({ "m": outcome }));
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::apply::Refused;
 use crate::base::{AttemptNo, StepId, Timestamp};
 use crate::event::{Failure, RollbackCause};
+use crate::model::Effect;
 use crate::plan::PlanRollback;
 use crate::run::frame::ROOT;
 use crate::run::node::{NodeStatus, Phase, Stage, Undo};
@@ -237,11 +238,16 @@ impl RunState {
         if !untried {
             self.undoing(step, attempt)?;
         }
-        let policy = match &self.step(i).rollback {
-            Some(PlanRollback::Undo { retry, .. }) => retry.clone(),
-            _ => None,
+        let (policy, once) = match &self.step(i).rollback {
+            Some(PlanRollback::Undo { retry, action, .. }) => {
+                (retry.clone(), action.effect == Effect::Once)
+            }
+            _ => (None, false),
         };
-        let again = !self.undo_failed && retry::allowed(policy.as_ref(), attempt, failure);
+        // `retry` is about answers; of a lost call nobody knows what it did.
+        let unknown = once && self.nodes[i].lost;
+        let again =
+            !self.undo_failed && !unknown && retry::allowed(policy.as_ref(), attempt, failure);
         self.undo_ready.remove(&i);
         let node = &mut self.nodes[i];
         node.failure = Some(failure.clone());
