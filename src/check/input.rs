@@ -286,7 +286,11 @@ impl InputCheck<'_, '_> {
                     self.subject.word()
                 ),
             )
-            .at(self.source, span, format!("unknown {}", self.subject.word()))
+            .at(
+                self.source,
+                span,
+                format!("unknown {}", self.subject.word()),
+            )
             .help(help),
         );
     }

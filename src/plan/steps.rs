@@ -266,7 +266,10 @@ impl<'a> Builder<'a> {
         // What `check` has seen in full need not be checked again, nor copied.
         let as_checked = action.runbook().is_none()
             && with.variables.is_none()
-            && self.resolver.checked.is_checked_for(self.resolver.environment)
+            && self
+                .resolver
+                .checked
+                .is_checked_for(self.resolver.environment)
             && !(templates && self.resolver.renders(with.inputs));
         let with = if as_checked {
             self.resolver

@@ -9,8 +9,8 @@ use super::text::{clip, count, human, one_line, pad, value_text, width};
 use crate::base::{HumanDuration, StepId};
 use crate::model::{Backoff, Effect, MaxFailures, OnFailure, StepOnFailure};
 use crate::plan::{
-    Crossings, Plan, PlanAction, PlanBlock, PlanForEach, PlanRetry, PlanRollback, PlanStep, PlanUnless,
-    PointOfNoReturn, instance_keys,
+    Crossings, Plan, PlanAction, PlanBlock, PlanForEach, PlanRetry, PlanRollback, PlanStep,
+    PlanUnless, PointOfNoReturn, instance_keys,
 };
 
 /// Columns that a sub-runbook's steps stand to the right of what calls them.
