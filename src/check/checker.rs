@@ -30,6 +30,8 @@ struct Checked {
     used_secrets: BTreeSet<String>,
     interface: Arc<Interface>,
     called: BTreeMap<String, CheckedRunbook>,
+    /// Name of the environment that it was checked for.
+    environment: Option<String>,
 }
 
 impl CheckedRunbook {
@@ -56,6 +58,11 @@ impl CheckedRunbook {
     /// The secrets of the environment that its own expressions use; not those of the runbooks it runs.
     pub fn used_secrets(&self) -> &BTreeSet<String> {
         &self.0.used_secrets
+    }
+
+    /// Whether the names of services and connections were held against this environment.
+    pub(crate) fn is_checked_for(&self, environment: &Environment) -> bool {
+        self.0.environment.as_ref() == Some(&environment.name.value)
     }
 
     pub(crate) fn texts(&self) -> &Texts {
@@ -169,6 +176,7 @@ pub(super) fn check_one(
         used_secrets,
         interface: Arc::clone(&interface),
         called,
+        environment: environment.map(|environment| environment.name.value.clone()),
     }));
     (interface, Some(checked))
 }

@@ -39,7 +39,10 @@ pub fn check_environment(
             continue;
         };
         InputCheck {
-            subject: &Subject::provider(name, &provider.summary),
+            subject: &Subject::Provider {
+                name,
+                summary: &provider.summary,
+            },
             source,
             environment: Some(environment),
             diags,

@@ -70,7 +70,7 @@ impl<'a> Checker<'a> {
                     text,
                     content_offset: *content_offset,
                     span: items.span,
-                    name: "for_each".to_owned(),
+                    path: Some(&["for_each"]),
                 };
                 (self.list_of_text(&site, user, diags), [].as_slice())
             }
@@ -132,7 +132,7 @@ impl<'a> Checker<'a> {
     /// checked, and a finding points at the item.
     pub(super) fn check_written_items(
         &mut self,
-        subject: &Subject,
+        subject: &Subject<'_>,
         site: &TextSite<'_>,
         diags: &mut Diagnostics,
     ) {
@@ -161,7 +161,7 @@ impl<'a> Checker<'a> {
                 environment: self.environment,
                 diags,
             }
-            .run_named(&site.name, site.schema, value, &mut |_, inner| {
+            .run_named(&site.name(), site.schema, value, &mut |_, inner| {
                 // An item that is a template itself was checked where it is written.
                 if inner.text.contains("{{") {
                     TextIs::Template

@@ -1,6 +1,6 @@
 //! Rules for the graph: known needs, no circles, references only to what comes before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::approval::APPROVAL;
 use super::checker::Part;
@@ -52,15 +52,14 @@ pub(super) fn check_needs(runbook: &Runbook, part: Part, diags: &mut Diagnostics
 
 /// Steps under `finally` follow each other; a need may only name one further up.
 pub(super) fn check_finally_needs(runbook: &Runbook, diags: &mut Diagnostics) {
-    for (at, step) in runbook.finally.iter().enumerate() {
-        let Needs::Listed(names) = &step.needs else {
-            continue;
+    let mut above = HashSet::new();
+    for step in &runbook.finally {
+        let names = match &step.needs {
+            Needs::Above => [].as_slice(),
+            Needs::Listed(names) => names,
         };
         for name in names {
-            let above = runbook.finally[..at]
-                .iter()
-                .any(|s| s.id.value.as_str() == name.value);
-            if !above {
+            if !above.contains(name.value.as_str()) {
                 diags.push(
                     Diagnostic::error(
                         codes::UNKNOWN_NEED,
@@ -71,6 +70,7 @@ pub(super) fn check_finally_needs(runbook: &Runbook, diags: &mut Diagnostics) {
                 );
             }
         }
+        above.insert(step.id.value.as_str());
     }
 }
 

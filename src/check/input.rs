@@ -26,11 +26,16 @@ pub(crate) struct TextSite<'a> {
     pub(crate) content_offset: Option<usize>,
     /// Where it is written.
     pub(crate) span: Span,
-    /// Its name for messages, such as `with.grace`.
-    pub(crate) name: String,
+    /// The keys that lead to it; `None` for a text that is no input.
+    pub(crate) path: Option<&'a [&'a str]>,
 }
 
 impl<'a> TextSite<'a> {
+    /// Its name for messages, such as `with.grace`; empty for a text that is no input.
+    pub(super) fn name(&self) -> String {
+        self.path.map(name).unwrap_or_default()
+    }
+
     /// The text in its file.
     pub(super) fn at(&self, source: &'a Arc<SourceFile>) -> TextAt<'a> {
         TextAt {
@@ -51,65 +56,71 @@ pub(crate) enum TextIs {
 }
 
 /// Whose keys are checked, for messages.
-pub(crate) struct Subject {
-    /// `` `service.restart` ``.
-    who: String,
-    /// What a key is called: `input` or `key`.
-    word: &'static str,
-    /// The next command to type.
-    help: String,
-    /// One code for every finding, instead of those of inputs.
-    code: Option<Code>,
+pub(crate) enum Subject<'a> {
+    /// An action of that name.
+    Action(&'a str),
+    /// A runbook of that name.
+    Runbook(&'a str),
+    /// A step itself.
+    Step,
+    /// The provider of a service.
+    Provider {
+        name: &'a str,
+        /// What it is, in a few words.
+        summary: &'a str,
+    },
 }
 
-impl Subject {
-    /// An action's inputs.
-    pub(crate) fn action(name: &str) -> Self {
-        Self {
-            who: format!("`{name}`"),
-            word: "input",
-            help: format!("see the inputs with: runbook actions describe {name}"),
-            code: None,
-        }
-    }
-
+impl<'a> Subject<'a> {
     /// The inputs of an action, or the parameters of a runbook.
-    pub(crate) fn of(action: &Action) -> Self {
+    pub(crate) fn of(action: &'a Action) -> Self {
         match action.runbook() {
-            None => Self::action(&action.uses.value),
-            Some(name) => Self {
-                who: format!("the runbook `{name}`"),
-                word: "parameter",
-                help: format!("see its parameters with: runbook show {name}"),
-                code: None,
-            },
+            None => Self::Action(&action.uses.value),
+            Some(name) => Self::Runbook(name),
         }
     }
 
-    /// A key of a step itself.
-    pub(super) fn step() -> Self {
-        Self {
-            who: "a step".to_owned(),
-            word: "key",
-            help: "see all keys of a step with: runbook schema runbook".to_owned(),
-            code: None,
+    /// `` `service.restart` ``.
+    fn who(&self) -> String {
+        match self {
+            Self::Action(name) => format!("`{name}`"),
+            Self::Runbook(name) => format!("the runbook `{name}`"),
+            Self::Step => "a step".to_owned(),
+            Self::Provider { name, .. } => format!("the provider `{name}`"),
         }
     }
 
-    /// The keys of a service, which its provider wants.
-    pub(crate) fn provider(name: &str, summary: &str) -> Self {
-        Self {
-            who: format!("the provider `{name}`"),
-            word: "key",
-            help: format!("`{name}`: {summary}"),
-            code: Some(codes::BAD_SERVICE),
+    /// What a key is called.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Action(_) => "input",
+            Self::Runbook(_) => "parameter",
+            Self::Step | Self::Provider { .. } => "key",
+        }
+    }
+
+    /// The next command to type.
+    fn help(&self) -> String {
+        match self {
+            Self::Action(name) => format!("see the inputs with: runbook actions describe {name}"),
+            Self::Runbook(name) => format!("see its parameters with: runbook show {name}"),
+            Self::Step => "see all keys of a step with: runbook schema runbook".to_owned(),
+            Self::Provider { name, summary } => format!("`{name}`: {summary}"),
+        }
+    }
+
+    /// One code for every finding, instead of those of inputs.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Provider { .. } => Some(codes::BAD_SERVICE),
+            Self::Action(_) | Self::Runbook(_) | Self::Step => None,
         }
     }
 }
 
 /// Walks the inputs of one action along its schema.
 pub(crate) struct InputCheck<'a, 'd> {
-    pub(crate) subject: &'a Subject,
+    pub(crate) subject: &'a Subject<'a>,
     pub(crate) source: &'a Arc<SourceFile>,
     pub(crate) environment: Option<&'a Environment>,
     pub(crate) diags: &'d mut Diagnostics,
@@ -190,7 +201,7 @@ impl InputCheck<'_, '_> {
                     text,
                     content_offset: *content_offset,
                     span: value.span,
-                    name: name(path),
+                    path: Some(path),
                 };
                 if let TextIs::Literal = on_text(self.diags, site) {
                     self.text(schema, text, value, path);
@@ -229,7 +240,7 @@ impl InputCheck<'_, '_> {
                     .and_then(|p| p.get(missing))
                     .map(Ty::from_schema)
                     .unwrap_or_default();
-                let Subject { who, word, .. } = self.subject;
+                let (who, word) = (self.subject.who(), self.subject.word());
                 let place = if path.is_empty() {
                     format!("{who} needs")
                 } else {
@@ -263,18 +274,23 @@ impl InputCheck<'_, '_> {
         };
         let help = match (did_you_mean(key, known.iter().copied()), known.is_empty()) {
             (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, true) => format!("it takes no {}s", self.subject.word),
-            (None, false) => format!("the {}s are {}", self.subject.word, known.join(", ")),
+            (None, true) => format!("it takes no {}s", self.subject.word()),
+            (None, false) => format!("the {}s are {}", self.subject.word(), known.join(", ")),
         };
         self.diags.push(
             Diagnostic::error(
                 self.code(codes::UNKNOWN_INPUT),
                 format!(
                     "{} has no {} `{key}`{inside}",
-                    self.subject.who, self.subject.word
+                    self.subject.who(),
+                    self.subject.word()
                 ),
             )
-            .at(self.source, span, format!("unknown {}", self.subject.word))
+            .at(
+                self.source,
+                span,
+                format!("unknown {}", self.subject.word()),
+            )
             .help(help),
         );
     }
@@ -446,7 +462,7 @@ impl InputCheck<'_, '_> {
         self.diags.push(
             Diagnostic::error(
                 self.code(codes::WRONG_TYPE),
-                format!("the {} `{}` {problem}", self.subject.word, name(path)),
+                format!("the {} `{}` {problem}", self.subject.word(), name(path)),
             )
             .at(self.source, span, "wrong type")
             .help(help),
@@ -459,7 +475,7 @@ impl InputCheck<'_, '_> {
                 self.code(codes::VALUE_NOT_ALLOWED),
                 format!(
                     "the {} `{}` cannot have this value: {problem}",
-                    self.subject.word,
+                    self.subject.word(),
                     name(path)
                 ),
             )
@@ -469,11 +485,11 @@ impl InputCheck<'_, '_> {
     }
 
     fn describe(&self) -> String {
-        self.subject.help.clone()
+        self.subject.help()
     }
 
     fn code(&self, code: Code) -> Code {
-        self.subject.code.unwrap_or(code)
+        self.subject.code().unwrap_or(code)
     }
 }
 

@@ -95,7 +95,7 @@ impl<'a> Checker<'a> {
                 .to_owned();
         };
         let permit = format!("if it may be seen here, say so on this step: `secrets: [{name}]`");
-        if escape_of(site.schema) == Escape::Shell || site.name.starts_with("argv") {
+        if escape_of(site.schema) == Escape::Shell || site.name().starts_with("argv") {
             let variable = name
                 .to_uppercase()
                 .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
@@ -143,12 +143,12 @@ impl<'a> Checker<'a> {
 /// Where a template stands, and who sees what is there.
 fn published(site: &TextSite<'_>, user: User) -> (String, &'static str) {
     const KEPT: &str = "it is kept in the journal and shown";
-    let named = format!("`{}`", site.name);
+    let named = format!("`{}`", site.name());
     match user.place {
         _ if user.step.is_none() => ("an output of the runbook".to_owned(), KEPT),
-        Place::After if site.name.is_empty() => ("an output of the step".to_owned(), KEPT),
+        Place::After if site.name().is_empty() => ("an output of the step".to_owned(), KEPT),
         Place::List => ("the list of a loop".to_owned(), KEPT),
-        _ if escape_of(site.schema) == Escape::Shell || site.name.starts_with("argv") => (
+        _ if escape_of(site.schema) == Escape::Shell || site.name().starts_with("argv") => (
             named,
             "everybody on the machine sees the arguments of a program",
         ),

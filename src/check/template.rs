@@ -57,7 +57,7 @@ impl<'a> Checker<'a> {
         user: User,
         diags: &mut Diagnostics,
     ) {
-        let subject = Subject::step();
+        let subject = Subject::Step;
         InputCheck {
             subject: &subject,
             source: self.source(),
@@ -87,7 +87,7 @@ impl<'a> Checker<'a> {
                     text,
                     content_offset: *content_offset,
                     span: value.span,
-                    name: String::new(),
+                    path: None,
                 };
                 match self.read_text(&site, user, diags) {
                     Read::Literal => Ty::String,
@@ -120,10 +120,12 @@ impl<'a> Checker<'a> {
         user: User,
         diags: &mut Diagnostics,
     ) -> Read {
+        if !Template::is_in(site.text) {
+            return Read::Literal;
+        }
         let source = self.source();
         let at = site.at(source);
         let template = match self.texts.template(site.text) {
-            Ok(template) if template.is_literal() => return Read::Literal,
             Ok(template) => template,
             Err(error) => {
                 diags.push(expr_finding(codes::TEMPLATE_SYNTAX, error, at));
@@ -191,7 +193,7 @@ impl<'a> Checker<'a> {
                     codes::WRONG_TYPE,
                     format!(
                         "the input `{}` wants {wanted}, but this is {given}",
-                        site.name
+                        site.name()
                     ),
                 )
                 .at(source, span, format!("of type {given}"))

@@ -17,7 +17,7 @@ pub(crate) struct Texts {
 impl Texts {
     /// The template that a text is.
     pub(crate) fn template(&mut self, text: &str) -> Result<Template, ExprError> {
-        if !text.contains("{{") {
+        if !Template::is_in(text) {
             return Template::parse(text);
         }
         if let Some(known) = self.templates.get(text) {
@@ -30,6 +30,9 @@ impl Texts {
 
     /// The template that a text is, if it was looked at before and was good.
     pub(crate) fn known_template(&self, text: &str) -> Option<&Template> {
+        if !Template::is_in(text) {
+            return None;
+        }
         self.templates.get(text)?.as_ref().ok()
     }
 

@@ -27,12 +27,12 @@ pub(super) struct Workspace {
     pub(super) catalog: ActionCatalog,
 }
 
-/// A plan, and the runbook file that it was made from.
+/// A plan, and the runbook that it was made from.
 pub(super) struct Planned {
     /// The plan.
     pub(super) plan: Plan,
-    /// The file's text.
-    pub(super) source: String,
+    /// What it was made of.
+    pub(super) checked: CheckedRunbook,
 }
 
 impl Workspace {
@@ -141,13 +141,12 @@ impl Workspace {
             true => None,
             false => build(&checked, &environment, &given, &self.catalog, &mut diags),
         };
-        let source = checked.runbook().source.text.clone();
         let findings = diags.into_sorted();
         let failed = findings.iter().any(|d| d.severity == Severity::Error);
         match plan {
             Some(plan) if !failed => {
                 note_advice(context, name, &findings);
-                Ok(Planned { plan, source })
+                Ok(Planned { plan, checked })
             }
             _ => Err(CliError::invalid(findings)),
         }

@@ -122,7 +122,7 @@ fn plain_reference(inner: &str, offset: usize) -> Option<Reference> {
     if !segments.iter().all(|s| plain(s)) || word == "this" || word == "else" {
         return None;
     }
-    let start = offset + inner.find(path)?;
+    let start = offset + inner.len() - inner.trim_start_matches([' ', '\t']).len();
     Some(Reference {
         path: segments,
         range: start..start + path.len(),

@@ -18,23 +18,38 @@ pub const MAX_TEMPLATE_BYTES: usize = 64 * 1024;
 
 /// A parsed template. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Template {
+pub struct Template(Arc<Parsed>);
+
+#[derive(Debug)]
+struct Parsed {
     form: Form,
-    references: Arc<[Reference]>,
-    items: Arc<[ItemReference]>,
-    raw: Arc<[Range<usize>]>,
-    inspected: Arc<[Range<usize>]>,
+    references: Vec<Reference>,
+    items: Vec<ItemReference>,
+    raw: Vec<Range<usize>>,
+    inspected: Vec<Range<usize>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Form {
     /// No expression in it.
-    Literal(Arc<str>),
+    Literal(String),
     /// References and nothing else in braces: by far the most templates, so they skip Handlebars,
     /// which takes ten times as long to parse and to render them.
-    Parts(Arc<[Part]>),
+    Parts(Vec<Part>),
     /// Anything else.
-    Tree(Arc<handlebars::Template>),
+    Tree(handlebars::Template),
+}
+
+impl Form {
+    fn plain(self, references: Vec<Reference>) -> Template {
+        Template(Arc::new(Parsed {
+            form: self,
+            references,
+            items: Vec::new(),
+            raw: Vec::new(),
+            inspected: Vec::new(),
+        }))
+    }
 }
 
 impl Template {
@@ -43,16 +58,8 @@ impl Template {
     /// # Errors
     /// [`ExprError`] with the place of the mistake.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        let none = || Arc::from(Vec::new());
-        let no_items = || Arc::from(Vec::new());
-        if !text.contains("{{") {
-            return Ok(Self {
-                form: Form::Literal(Arc::from(text)),
-                references: Arc::from(Vec::new()),
-                items: no_items(),
-                raw: none(),
-                inspected: none(),
-            });
+        if !Self::is_in(text) {
+            return Ok(Form::Literal(text.to_owned()).plain(Vec::new()));
         }
         if text.len() > MAX_TEMPLATE_BYTES {
             return Err(ExprError::new(format!(
@@ -62,13 +69,7 @@ impl Template {
             .help("keep long texts in a file, and name the file"));
         }
         if let Some((parts, references)) = syntax::plain_parts(text) {
-            return Ok(Self {
-                form: Form::Parts(Arc::from(parts)),
-                references: Arc::from(references),
-                items: no_items(),
-                raw: none(),
-                inspected: none(),
-            });
+            return Ok(Form::Parts(parts).plain(references));
         }
         Self::parse_tree(text)
     }
@@ -81,50 +82,50 @@ impl Template {
             raw,
             inspected,
         } = syntax::parse(text)?;
-        Ok(Self {
-            form: Form::Tree(Arc::new(tree)),
-            references: Arc::from(references),
-            items: Arc::from(items),
-            raw: Arc::from(raw),
-            inspected: Arc::from(inspected),
-        })
+        Ok(Self(Arc::new(Parsed {
+            form: Form::Tree(tree),
+            references,
+            items,
+            raw,
+            inspected,
+        })))
+    }
+
+    /// Whether a text has any expression in it; else it stands for itself.
+    pub(crate) fn is_in(text: &str) -> bool {
+        text.contains("{{")
     }
 
     /// What it refers to; one entry per place, inner blocks in the order of the text.
     pub fn references(&self) -> &[Reference] {
-        &self.references
+        &self.0.references
     }
 
     /// What stands inside `{{#each}}` and `{{#with}}` and means a part of their values, the loops
     /// themselves included.
     pub fn items(&self) -> &[ItemReference] {
-        &self.items
+        &self.0.items
     }
 
     /// The one reference that the whole text is, if it is one: its value keeps its type.
     pub fn whole(&self) -> Option<&Reference> {
-        match &self.form {
-            Form::Parts(parts) if matches!(parts.as_ref(), [Part::Reference]) => {
-                self.references.first()
+        match &self.0.form {
+            Form::Parts(parts) if matches!(parts.as_slice(), [Part::Reference]) => {
+                self.0.references.first()
             }
             _ => None,
         }
     }
 
-    /// Whether there is nothing to render.
-    pub fn is_literal(&self) -> bool {
-        matches!(self.form, Form::Literal(_))
-    }
-
     /// Where `{{{ raw }}}` expressions stand, which are not escaped.
     pub fn raw_places(&self) -> &[Range<usize>] {
-        &self.raw
+        &self.0.raw
     }
 
     /// Where references stand whose value a helper looks at (`eq`, `len`, ...): a secret has none there,
     /// only its marker.
     pub fn inspected_places(&self) -> &[Range<usize>] {
-        &self.inspected
+        &self.0.inspected
     }
 
     /// Renders it. A text that is exactly one reference keeps the value's type where nothing is escaped.
@@ -132,14 +133,15 @@ impl Template {
     /// # Errors
     /// [`ExprError`] when a reference has no value, or its value cannot stand in this place.
     pub fn render(&self, scope: &Scope, escape: Escape) -> Result<Value, ExprError> {
-        match &self.form {
-            Form::Literal(text) => Ok(Value::String(text.to_string())),
-            Form::Parts(parts) => render_parts(parts, &self.references, scope, escape),
+        let references = &self.0.references;
+        match &self.0.form {
+            Form::Literal(text) => Ok(Value::String(text.clone())),
+            Form::Parts(parts) => render_parts(parts, references, scope, escape),
             Form::Tree(tree) => {
-                let context = Context::from(Value::Object(scope.part(&self.references)));
+                let context = Context::from(Value::Object(scope.part(references)));
                 render_tree(tree, &context, escape)
                     .map(Value::String)
-                    .map_err(|problem| problem.with_place(&self.references))
+                    .map_err(|problem| problem.with_place(references))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::base::{Diagnostic, Diagnostics, Span, Value, did_you_mean};
 use crate::check::{
     CheckedRunbook, InputCheck, Subject, TextAt, TextIs, codes, escape_of, schema_for,
 };
-use crate::language::{Reference, Scope};
+use crate::language::{Reference, Scope, Template};
 use crate::model::{Action, ActionManifest, Environment, Escape, Ty, YamlValue, YamlValueKind};
 
 /// An empty expression that makes a lone reference part of a text, so that its value is written as text.
@@ -51,8 +51,29 @@ impl Resolver<'_> {
 
     /// A value in the form that a schema wants.
     pub(super) fn typed(&mut self, value: &YamlValue, schema: &Value) -> Expr {
+        if !self.renders(value) {
+            return self.expression(value, schema, true);
+        }
         let known = self.known(value, schema, true);
-        self.expression(&known, schema)
+        self.expression(&known, schema, true)
+    }
+
+    /// Whether anything in a value can be rendered now. Else the value stays as `check` has seen it.
+    pub(super) fn renders(&self, value: &YamlValue) -> bool {
+        match &value.kind {
+            YamlValueKind::Literal(_) => false,
+            YamlValueKind::Text { text, .. } => {
+                let template = self.checked.texts().known_template(text);
+                template.is_some_and(|template| self.is_all_known(template))
+            }
+            YamlValueKind::List(items) => items.iter().any(|item| self.renders(item)),
+            YamlValueKind::Map(map) => map.values().any(|(_, item)| self.renders(item)),
+        }
+    }
+
+    fn is_all_known(&self, template: &Template) -> bool {
+        let mut references = template.references().iter();
+        references.all(|reference| self.is_known_now(reference))
     }
 
     fn is_known_now(&self, reference: &Reference) -> bool {
@@ -118,8 +139,7 @@ impl Resolver<'_> {
             Some(template) if templates => template,
             _ => return literal(text),
         };
-        let mut references = template.references().iter();
-        if !references.all(|reference| self.is_known_now(reference)) {
+        if !self.is_all_known(template) {
             return value.clone();
         }
         match template.render(&self.scope, escape_of(schema)) {
@@ -158,10 +178,17 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn expression(&self, value: &YamlValue, schema: &Value) -> Expr {
+    /// The value as an expression. A text is one too when it is a template, unless `templates` says
+    /// that none of them is.
+    pub(super) fn expression(&self, value: &YamlValue, schema: &Value, templates: bool) -> Expr {
         let schema = schema_for(schema, value);
         match &value.kind {
             YamlValueKind::Literal(literal) => Expr::Value(literal.clone()),
+            YamlValueKind::Text { text, .. }
+                if !templates || self.checked.texts().known_template(text).is_none() =>
+            {
+                Expr::Value(Value::String(text.clone()))
+            }
             YamlValueKind::Text { text, .. } => Expr::Template {
                 text: if self.checked.is_written_as_text(value.span) {
                     format!("{AS_TEXT}{text}")
@@ -174,37 +201,42 @@ impl Resolver<'_> {
                 let item_schema = schema.get("items").unwrap_or(&Value::Bool(true));
                 let items: Vec<Expr> = items
                     .iter()
-                    .map(|item| self.expression(item, item_schema))
+                    .map(|item| self.expression(item, item_schema, templates))
                     .collect();
-                match items.iter().map(known_value).collect() {
-                    Some(values) => Expr::Value(Value::Array(values)),
-                    None => Expr::List(items),
+                if items.iter().all(is_value) {
+                    let values = items.into_iter().filter_map(into_value);
+                    Expr::Value(Value::Array(values.collect()))
+                } else {
+                    Expr::List(items)
                 }
             }
             YamlValueKind::Map(map) => {
                 let fields: std::collections::BTreeMap<String, Expr> = map
                     .iter()
                     .map(|(key, (_, item))| {
-                        let item = self.expression(item, field_schema(schema, key));
+                        let item = self.expression(item, field_schema(schema, key), templates);
                         (key.clone(), item)
                     })
                     .collect();
-                let values = fields
-                    .iter()
-                    .map(|(key, item)| Some((key.clone(), known_value(item)?)))
-                    .collect();
-                match values {
-                    Some(values) => Expr::Value(Value::Object(values)),
-                    None => Expr::Map(fields),
+                if fields.values().all(is_value) {
+                    let values = fields.into_iter();
+                    let values = values.filter_map(|(key, item)| Some((key, into_value(item)?)));
+                    Expr::Value(Value::Object(values.collect()))
+                } else {
+                    Expr::Map(fields)
                 }
             }
         }
     }
 }
 
-fn known_value(expr: &Expr) -> Option<Value> {
+fn is_value(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(_))
+}
+
+fn into_value(expr: Expr) -> Option<Value> {
     match expr {
-        Expr::Value(value) => Some(value.clone()),
+        Expr::Value(value) => Some(value),
         _ => None,
     }
 }

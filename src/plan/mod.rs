@@ -21,7 +21,7 @@ mod tests_of_blocks;
 
 pub use build::build;
 pub use lookup::{PlanPart, instance_keys};
-pub use no_return::PointOfNoReturn;
+pub use no_return::{Crossings, PointOfNoReturn};
 pub use params::Given;
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};

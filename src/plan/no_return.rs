@@ -1,8 +1,10 @@
 //! Where a plan can no longer be undone.
 
+use std::collections::HashMap;
+
 use super::stored::graph;
 use super::types::{Plan, PlanRollback, PlanStep};
-use crate::base::StepId;
+use crate::base::{Dag, StepId};
 use crate::model::{Effect, OnCancel, OnFailure, StepOnFailure, has_nothing_to_undo};
 
 /// A step after which a rollback cannot restore what was.
@@ -16,11 +18,12 @@ pub struct PointOfNoReturn {
 
 impl PointOfNoReturn {
     /// The steps on one line, the first ones of many.
-    pub fn list(points: &[Self]) -> String {
+    pub fn list<'p>(points: impl ExactSizeIterator<Item = &'p Self>) -> String {
         const SHOWN: usize = 6;
-        let mut names: Vec<&str> = points.iter().take(SHOWN).map(|p| p.step.as_str()).collect();
         let more = format!("{} more", points.len().saturating_sub(SHOWN));
-        if points.len() > SHOWN {
+        let is_long = points.len() > SHOWN;
+        let mut names: Vec<&str> = points.take(SHOWN).map(|p| p.step.as_str()).collect();
+        if is_long {
             names.push(&more);
         }
         names.join(", ")
@@ -42,23 +45,23 @@ impl Plan {
         found
     }
 
-    /// The points of no return that a gate holds back: all that come after it, directly or not.
-    pub fn crossed_after(&self, gate: &StepId) -> Vec<PointOfNoReturn> {
-        let mut found = Vec::new();
-        if self.rolls_back() {
-            let path: Vec<&str> = gate.as_str().split('/').map(local).collect();
-            held_back(&self.steps, &path, None, &mut found);
+    /// Which points of no return its gates hold back.
+    pub fn crossings(&self) -> Crossings<'_> {
+        Crossings {
+            plan: self,
+            rolls_back: self.rolls_back(),
+            levels: HashMap::new(),
         }
-        found
     }
 
     /// What a gate asks, and which steps it lets through that no rollback undoes.
     pub fn gate_message(&self, gate: &StepId, asked: &str) -> String {
-        let points = self.crossed_after(gate);
+        let mut crossings = self.crossings();
+        let points = crossings.after(gate);
         if points.is_empty() {
             return asked.to_owned();
         }
-        let names = PointOfNoReturn::list(&points);
+        let names = PointOfNoReturn::list(points.into_iter());
         format!("{asked} (no way back after: {names})")
     }
 
@@ -105,32 +108,85 @@ fn collect(step: &PlanStep, outer: Option<&StepId>, found: &mut Vec<PointOfNoRet
     found.push(PointOfNoReturn { step: id, reason });
 }
 
-/// What waits for the step at the end of `path`: in its own runbook, and in each that calls it.
-fn held_back(
-    steps: &[PlanStep],
-    path: &[&str],
-    outer: Option<&StepId>,
-    found: &mut Vec<PointOfNoReturn>,
-) {
-    let Some((first, rest)) = path.split_first() else {
-        return;
-    };
-    let Some(at) = steps.iter().position(|step| step.id.as_str() == *first) else {
-        return;
-    };
-    if let Some(block) = &steps[at].block {
-        held_back(&block.steps, rest, Some(&id(&steps[at], outer)), found);
+/// The points of no return behind each gate. What many gates have in common is found once, since a
+/// plan may have thousands of them.
+pub struct Crossings<'a> {
+    plan: &'a Plan,
+    rolls_back: bool,
+    /// By the path of the step that calls them; the plan's own steps by an empty one.
+    levels: HashMap<String, Level<'a>>,
+}
+
+/// The `steps` of one runbook in a plan.
+struct Level<'a> {
+    steps: &'a [PlanStep],
+    index: HashMap<&'a str, usize>,
+    dag: Dag,
+    /// The points of each step, those of what it calls too.
+    points: Vec<Vec<PointOfNoReturn>>,
+}
+
+impl<'a> Level<'a> {
+    fn new(steps: &'a [PlanStep], outer: Option<&StepId>) -> Self {
+        let points = steps.iter().map(|step| {
+            let mut found = Vec::new();
+            collect(step, outer, &mut found);
+            found
+        });
+        Self {
+            steps,
+            index: steps
+                .iter()
+                .enumerate()
+                .map(|(at, step)| (step.id.as_str(), at))
+                .collect(),
+            dag: graph(steps),
+            points: points.collect(),
+        }
     }
-    let dag = graph(steps);
-    let mut after = vec![false; steps.len()];
-    for &node in dag.order() {
-        after[node] = dag
-            .needs(node)
-            .iter()
-            .any(|&need| need == at || after[need]);
+
+    /// What waits for a step, in file order.
+    fn after<'l>(&'l self, at: usize, found: &mut Vec<&'l PointOfNoReturn>) {
+        let mut after = vec![false; self.steps.len()];
+        for &node in self.dag.order() {
+            let mut needs = self.dag.needs(node).iter();
+            after[node] = needs.any(|&need| need == at || after[need]);
+        }
+        let points = self.points.iter().zip(after);
+        found.extend(points.filter(|(_, after)| *after).flat_map(|(p, _)| p));
     }
-    for (step, _) in steps.iter().zip(after).filter(|(_, after)| *after) {
-        collect(step, outer, found);
+}
+
+impl Crossings<'_> {
+    /// The points of no return that a gate holds back: all that come after it, directly or not; of a
+    /// gate in a sub-runbook those inside first.
+    pub fn after(&mut self, gate: &StepId) -> Vec<&PointOfNoReturn> {
+        if !self.rolls_back {
+            return Vec::new();
+        }
+        let mut way: Vec<(String, usize)> = Vec::new();
+        let mut steps = self.plan.steps.as_slice();
+        let mut outer: Option<StepId> = None;
+        for part in gate.as_str().split('/').map(local) {
+            let path = outer.as_ref().map_or("", StepId::as_str).to_owned();
+            let level = self.levels.entry(path.clone());
+            let level = level.or_insert_with(|| Level::new(steps, outer.as_ref()));
+            let Some(&at) = level.index.get(part) else {
+                break;
+            };
+            way.push((path, at));
+            let step = &level.steps[at];
+            let Some(block) = &step.block else { break };
+            steps = &block.steps;
+            outer = Some(id(step, outer.as_ref()));
+        }
+        let mut found = Vec::new();
+        for (path, at) in way.iter().rev() {
+            if let Some(level) = self.levels.get(path) {
+                level.after(*at, &mut found);
+            }
+        }
+        found
     }
 }
 
@@ -183,7 +239,8 @@ steps:
             outputs: Default::default(),
         }));
         let gate = crate::base::StepId::parse("up[api]/go").expect("a path");
-        let points = plan.crossed_after(&gate);
+        let mut crossings = plan.crossings();
+        let points = crossings.after(&gate);
         let told: Vec<&str> = points.iter().map(|p| p.step.as_str()).collect();
         assert_eq!(told, ["up/two", "one", "two"]);
     }

@@ -261,10 +261,24 @@ impl<'a> Builder<'a> {
             };
             self.built.action_outputs.insert(name.to_owned(), ty);
         }
-        let known = self.known_inputs(action, manifest, with, templates);
+        // What `check` has seen in full need not be checked again, nor copied.
+        let as_checked = action.runbook().is_none()
+            && with.variables.is_none()
+            && self
+                .resolver
+                .checked
+                .is_checked_for(self.resolver.environment)
+            && !(templates && self.resolver.renders(with.inputs));
+        let with = if as_checked {
+            self.resolver
+                .expression(with.inputs, &manifest.input, templates)
+        } else {
+            let known = self.known_inputs(action, manifest, with, templates);
+            self.resolver.expression(&known, &manifest.input, true)
+        };
         PlanAction {
             uses: name.to_owned(),
-            with: self.resolver.expression(&known, &manifest.input),
+            with,
             effect: manifest.effect,
         }
     }

@@ -1,13 +1,16 @@
 //! The steps of a plan as text: one paragraph each, what a step calls indented below it.
 
-use super::plan_text::{assignment, entries, expr_text, is_gate};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::plan_text::{assignment, expr_text, inputs, is_gate};
 use super::style::{Paint, Style, Symbol};
 use super::text::{clip, count, human, one_line, pad, value_text, width};
 use crate::base::{HumanDuration, StepId};
 use crate::model::{Backoff, Effect, MaxFailures, OnFailure, StepOnFailure};
 use crate::plan::{
-    Plan, PlanAction, PlanBlock, PlanForEach, PlanRetry, PlanRollback, PlanStep, PlanUnless,
-    PointOfNoReturn, instance_keys,
+    Crossings, Plan, PlanAction, PlanBlock, PlanForEach, PlanRetry, PlanRollback, PlanStep,
+    PlanUnless, PointOfNoReturn, instance_keys,
 };
 
 /// Columns that a sub-runbook's steps stand to the right of what calls them.
@@ -17,7 +20,7 @@ const INSTANCES: usize = 20;
 
 /// What all steps of one runbook share on the page.
 pub(super) struct Page<'a> {
-    plan: &'a Plan,
+    crossings: Rc<RefCell<Crossings<'a>>>,
     style: Style,
     /// The step that calls this runbook.
     caller: Option<StepId>,
@@ -40,7 +43,7 @@ impl<'a> Page<'a> {
         };
         let steps = plan.steps.iter().chain(&plan.verify).chain(&plan.finally);
         Self {
-            plan,
+            crossings: Rc::new(RefCell::new(plan.crossings())),
             style,
             caller: None,
             usual: vec![usual],
@@ -53,7 +56,7 @@ impl<'a> Page<'a> {
     /// The page of a sub-runbook. There a failure that does not go on is the caller's to judge.
     fn inside(&self, step: &PlanStep, block: &PlanBlock, number: &str) -> Self {
         Self {
-            plan: self.plan,
+            crossings: Rc::clone(&self.crossings),
             style: self.style,
             caller: Some(self.path(step)),
             usual: vec![StepOnFailure::Stop, StepOnFailure::Rollback],
@@ -207,20 +210,21 @@ impl<'a> Page<'a> {
         self.detail("unless", &text, Paint::Template) + &self.inputs(probe, self.left + 11)
     }
 
-    /// A sub-runbook: its steps, and how they are judged and given back.
     /// What a gate holds back that no rollback undoes.
     fn lets_through(&self, step: &PlanStep) -> String {
-        let crossings = self.plan.crossed_after(&self.path(step));
+        let mut crossings = self.crossings.borrow_mut();
+        let crossings = crossings.after(&self.path(step));
         if crossings.is_empty() {
             return String::new();
         }
         let text = format!(
             "{}, which cannot be undone",
-            PointOfNoReturn::list(&crossings)
+            PointOfNoReturn::list(crossings.into_iter())
         );
         self.detail("lets through", &text, Paint::Care)
     }
 
+    /// A sub-runbook: its steps, and how they are judged and given back.
     fn block(&self, step: &PlanStep, block: &PlanBlock, number: &str) -> String {
         let style = self.style;
         let page = self.inside(step, block, number);
@@ -284,10 +288,9 @@ impl<'a> Page<'a> {
     }
 
     fn inputs(&self, action: &PlanAction, indent: usize) -> String {
-        entries(&action.with)
-            .iter()
-            .map(|(key, expr)| assignment(key, expr, indent, self.style))
-            .collect()
+        let mut out = String::new();
+        inputs(&mut out, &action.with, indent, self.style);
+        out
     }
 
     fn undo(&self, step: &PlanStep) -> String {

@@ -109,7 +109,7 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
     if !crossings.is_empty() {
         fact(
             "no return",
-            format!("after {}", PointOfNoReturn::list(&crossings)),
+            format!("after {}", PointOfNoReturn::list(crossings.iter())),
             Paint::Care,
         );
     }
@@ -221,14 +221,18 @@ fn outputs(plan: &Plan, style: Style) -> String {
 
 /// `key: value`, or `key ~ template`; on one line, clipped.
 pub(super) fn assignment(key: &str, expr: &Expr, indent: usize, style: Style) -> String {
+    let text = expr_text(expr, style);
+    assigned(key, &text, contains_template(expr), indent, style)
+}
+
+fn assigned(key: &str, text: &str, dynamic: bool, indent: usize, style: Style) -> String {
     let key = one_line(key, style);
-    let dynamic = contains_template(expr);
     let sign = if dynamic { " ~ " } else { ": " };
     let room = style
         .width
         .saturating_sub(indent + width(&key) + sign.len())
         .max(10);
-    let text = clip(&expr_text(expr, style), room, style);
+    let text = clip(text, room, style);
     let paint = if dynamic {
         Paint::Template
     } else {
@@ -243,16 +247,22 @@ pub(super) fn assignment(key: &str, expr: &Expr, indent: usize, style: Style) ->
     )
 }
 
-/// The inputs by name.
-pub(super) fn entries(with: &Expr) -> Vec<(String, Expr)> {
+/// The inputs, one on each line.
+pub(super) fn inputs(out: &mut String, with: &Expr, indent: usize, style: Style) {
     match with {
-        Expr::Map(map) => map.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        Expr::Value(Value::Object(map)) => map
-            .iter()
-            .map(|(k, v)| (k.clone(), Expr::Value(v.clone())))
-            .collect(),
-        Expr::Value(Value::Null) => Vec::new(),
-        other => vec![("with".to_owned(), other.clone())],
+        Expr::Map(map) => {
+            for (key, expr) in map {
+                out.push_str(&assignment(key, expr, indent, style));
+            }
+        }
+        Expr::Value(Value::Object(map)) => {
+            for (key, value) in map {
+                let text = value_text(value, style);
+                out.push_str(&assigned(key, &text, false, indent, style));
+            }
+        }
+        Expr::Value(Value::Null) => {}
+        other => out.push_str(&assignment("with", other, indent, style)),
     }
 }
 

@@ -64,6 +64,10 @@ pub fn safe_text(text: &str) -> Cow<'_, str> {
 
 /// The text on one line, safe, and of bounded length: line ends are shown, tabs become a space.
 pub(crate) fn one_line(text: &str, style: Style) -> String {
+    // Nearly all texts are harmless as they are.
+    if text.len() <= LONGEST && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(LONGEST));
     for (i, c) in text.trim_end_matches(['\n', '\r']).chars().enumerate() {
         if i >= LONGEST {
@@ -113,6 +117,9 @@ fn without_colours(text: &str) -> Cow<'_, str> {
 
 /// Columns that a safe text takes.
 pub(crate) fn width(text: &str) -> usize {
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.len();
+    }
     UnicodeWidthStr::width(text)
 }
 

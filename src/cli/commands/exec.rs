@@ -15,7 +15,10 @@ use crate::run::Limits;
 
 pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitStatus, CliError> {
     let workspace = Workspace::open(context)?;
-    let Planned { plan, source } = workspace.plan(context, &args.runbook, &args.params)?;
+    let Planned { plan, checked } = workspace.plan(context, &args.runbook, &args.params)?;
+    let source = checked.runbook().source.text.clone();
+    // A run may take days; what it was made of is not needed for it.
+    drop(checked);
     if args.dry_run {
         return rehearse(context, &workspace, plan);
     }

@@ -13,14 +13,17 @@ use crate::report::{graph_dot, graph_mermaid, graph_svg, graph_text, plan_text};
 
 pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitStatus, CliError> {
     let workspace = Workspace::open(context)?;
-    let plan = workspace.plan(context, &args.runbook, &args.params)?.plan;
+    let planned = workspace.plan(context, &args.runbook, &args.params)?;
+    let plan = &planned.plan;
     if context.out.is_json() {
         // Canonical, so that two plans can be compared byte by byte.
-        context.out.line(for_programs(&plan)?)?;
+        context.out.line(for_programs(plan)?)?;
     } else {
-        let text = plan_text(&plan, &plan.digest(), context.style());
+        let text = plan_text(plan, &plan.digest(), context.style());
         context.out.raw(text.as_bytes())?;
     }
+    // The process ends now: taking a large plan apart piece by piece would only delay that.
+    std::mem::forget(planned);
     Ok(ExitStatus::SUCCEEDED)
 }
 
