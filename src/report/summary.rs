@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_shown_before_what_was_undone() {
-        let stuck = Timeline::of(&fixtures::restart_plan(), &fixtures::stuck().events);
+        let stuck = Timeline::of(&restart_plan(), &fixtures::stuck().events);
         let undo = stuck.rows.iter().find_map(|row| row.undo.clone());
         let names: Vec<String> = (0..60).map(|i| format!("s{i}")).collect();
         let plan = plan_of(names.iter().map(|n| step(n, "shell", &[])).collect());
