@@ -178,9 +178,13 @@ pub(super) fn check_order(
         let why = if backwards {
             format!("`{}` runs after `{}`", to.id.value, from.id.value)
         } else {
+            // What it needs so far may only follow from its place, so the whole list is said.
+            let needs = dag.needs(reference.from).iter().chain([&reference.to]);
+            let needs: Vec<&str> = needs.map(|n| steps[*n].id.value.as_str()).collect();
             format!(
-                "add `{}` to the `needs` of `{}`",
-                to.id.value, from.id.value
+                "write `needs: [{}]` on `{}`",
+                needs.join(", "),
+                from.id.value
             )
         };
         diags.push(

@@ -607,7 +607,7 @@ fn needs_and_circles() {
         &sideways,
         "RB0208",
         "steps.a.status",
-        "add `a` to the `needs` of `c`",
+        "write `needs: [b, a]` on `c`",
     )]);
 }
 

@@ -261,7 +261,7 @@ fn unless_and_verify_only_look() {
             "steps:\n  - { id: a, uses: wait, with: { for: 1s } }\nverify:\n  - { id: b, uses: wait, with: { for: 1s }, needs: [] }\n  - { id: c, uses: wait, with: { for: 1s }, needs: [], when: steps.b.attempts > 1 }",
             "RB0208",
             "steps.b.attempts",
-            "add `b` to the `needs` of `c`",
+            "write `needs: [b]` on `c`",
         ),
         (
             "steps:\n  - { id: a, uses: wait, with: { for: 1s } }\nverify:\n  - { condition: steps.a.outptus.x }",

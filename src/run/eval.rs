@@ -73,7 +73,31 @@ pub(super) fn holds(
     own: Own<'_>,
 ) -> Result<bool, ExprError> {
     let condition = Condition::parse(text)?;
-    condition.holds(&scope(state, place, condition.references(), own))
+    let references = condition.references();
+    let given = condition.holds(&scope(state, place, references, own));
+    given.map_err(|mut error| {
+        if let Some(advice) = about_missing(state, place, references) {
+            error.help = Some(advice);
+        }
+        error
+    })
+}
+
+/// What to do when a condition uses outputs of a step that has none, because it was skipped or failed.
+fn about_missing(state: &RunState, place: Place, references: &[Reference]) -> Option<String> {
+    references.iter().find_map(|reference| {
+        let [root, id, outputs, ..] = reference.path.as_slice() else {
+            return None;
+        };
+        let node = &state.nodes[step_named(state, place, id)?];
+        let missing = root == "steps" && outputs == "outputs" && node.outputs.is_null();
+        missing.then(|| {
+            format!(
+                "the step `{id}` has no outputs, because it did not succeed; \
+                 ask first: `has(steps.{id}.outputs) && …`"
+            )
+        })
+    })
 }
 
 /// What a condition looks at, with the values it has: every reference once, as it is written.

@@ -310,7 +310,7 @@ pub(super) fn expression(place: &str, text: &str, error: &ExprError) -> Failure 
             message: format!("`{place}` cannot be computed: `{text}`"),
             causes: vec![error.message.clone()],
         },
-        hint: None,
+        hint: error.help.clone(),
         log_tail: Vec::new(),
     }
 }

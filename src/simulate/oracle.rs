@@ -252,6 +252,17 @@ impl Oracle<'_> {
     fn undo_order(&mut self) {
         let mut begun: Vec<StepId> = Vec::new();
         let mut wrong = Vec::new();
+        let keys: BTreeMap<String, Vec<&str>> = self
+            .events
+            .iter()
+            .filter_map(|event| match &event.event {
+                EventKind::StepExpanded { step, instances } => {
+                    let keys = instances.iter().map(|i| i.key.as_str()).collect();
+                    Some((step.to_string(), keys))
+                }
+                _ => None,
+            })
+            .collect();
         let promised = self.promised();
         let mut undone: BTreeSet<&StepId> = BTreeSet::new();
         for event in self.events {
@@ -266,6 +277,8 @@ impl Oracle<'_> {
                     wrong.extend(early.map(|later| {
                         format!("`{step}` is undone before `{later}`, which came after it")
                     }));
+                    let left = promised.iter().filter(|later| !undone.contains(later));
+                    wrong.extend(self.instances_ahead(step, left, &keys));
                     begun.push(step.clone());
                 }
                 EventKind::UndoSucceeded { step, .. } => {
@@ -277,6 +290,41 @@ impl Oracle<'_> {
         for message in wrong {
             self.breach("undo order", message);
         }
+    }
+
+    /// Instances of a loop are undone from the last to the first, as many at once as may run at once:
+    /// what is wrong when a part of one is undone while these are left.
+    fn instances_ahead<'s>(
+        &self,
+        step: &StepId,
+        left: impl Iterator<Item = &'s StepId>,
+        keys: &BTreeMap<String, Vec<&str>>,
+    ) -> Vec<String> {
+        let mut ahead: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for other in left {
+            let Some((path, mine, theirs)) = parting(step, other) else {
+                continue;
+            };
+            let place = |key| keys.get(&path)?.iter().position(|known| *known == key);
+            if let (Some(mine), Some(theirs)) = (place(mine), place(theirs))
+                && theirs > mine
+            {
+                ahead.entry(path).or_default().insert(theirs);
+            }
+        }
+        let allowed = |path: &str| {
+            let known = StepId::parse(path).ok().and_then(|id| self.steps.get(&id));
+            let for_each = known.and_then(|known| known.step.for_each.as_ref());
+            for_each.map_or(1, |each| each.max_parallel as usize)
+        };
+        ahead
+            .into_iter()
+            .filter(|(path, ahead)| ahead.len() >= allowed(path))
+            .map(|(path, ahead)| {
+                let count = ahead.len();
+                format!("`{step}` is undone before {count} later instances of `{path}`")
+            })
+            .collect()
     }
 
     fn finally_ran(&mut self) {
@@ -447,4 +495,20 @@ impl Oracle<'_> {
             }
         }
     }
+}
+
+/// Where two steps are parts of different instances of one loop: the loop, and the two keys.
+fn parting<'a>(one: &'a StepId, other: &'a StepId) -> Option<(String, &'a str, &'a str)> {
+    let mut path = String::new();
+    for (left, right) in one.as_str().split('/').zip(other.as_str().split('/')) {
+        if left != right {
+            let (name, mine) = left.strip_suffix(']')?.split_once('[')?;
+            let (same, theirs) = right.strip_suffix(']')?.split_once('[')?;
+            path.push_str(name);
+            return (name == same).then_some((path, mine, theirs));
+        }
+        path.push_str(left);
+        path.push('/');
+    }
+    None
 }

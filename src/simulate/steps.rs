@@ -55,14 +55,15 @@ impl<'a> PlanSteps<'a> {
     }
 
     fn add(&mut self, prefix: &str, list: &'a [PlanStep], part: Part, in_finally: bool) {
-        for step in list {
+        let graph = crate::plan::graph(list);
+        for (at, step) in list.iter().enumerate() {
             let path = format!("{prefix}{}", step.id);
-            let mut above = BTreeSet::new();
-            for need in &step.needs {
-                let need = format!("{prefix}{need}");
-                above.extend(self.above.get(&need).into_iter().flatten().cloned());
-                above.insert(need);
-            }
+            // A step may need one that is written further down.
+            let above = graph.ancestors(at);
+            let above = list.iter().zip(above).filter(|(_, is_above)| *is_above);
+            let above = above
+                .map(|(step, _)| format!("{prefix}{}", step.id))
+                .collect();
             self.above.insert(path.clone(), above);
             self.order.push(path.clone());
             let known = Known {

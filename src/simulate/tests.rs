@@ -170,6 +170,38 @@ fn a_finally_that_fails_with_the_run_is_reported() {
 }
 
 #[test]
+fn the_oracle_knows_the_order_in_which_instances_are_undone() {
+    use crate::event::EventKind;
+    for (max_parallel, sees) in [(1, true), (2, false)] {
+        let runbook = format!(
+            "steps:\n  - id: each\n    uses: service.drain\n    for_each: [api, worker]\n    max_parallel: {max_parallel}\n    with: {{ service: \"{{{{ item }}}}\" }}\n    rollback: {{ uses: service.resume, with: {{ service: \"{{{{ item }}}}\" }} }}\n  - {{ id: last, uses: service.status, with: {{ service: api }} }}\n"
+        );
+        let case = one(
+            &runbook,
+            "  - { name: any, steps: { last: { fails: error } }, expect: {} }\n",
+        );
+        let steps = super::steps::PlanSteps::new(&case.plan);
+        let catalog = catalog();
+        let mut world = super::world::ScriptedWorld::new(&case.case, &steps, &catalog);
+        let ran = super::driver::simulate(&case.setup(), &mut world, &[]).expect("sound");
+        let rules = |events: &[crate::event::RunEvent]| -> Vec<&'static str> {
+            let found = super::oracle::breaches(&case.plan, events);
+            found.into_iter().map(|breach| breach.rule).collect()
+        };
+        assert_eq!(rules(&ran.events), Vec::<&str>::new());
+        let mut swapped = ran.events.clone();
+        let undos: Vec<usize> = (0..swapped.len())
+            .filter(|at| matches!(swapped[*at].event, EventKind::UndoStarted { .. }))
+            .collect();
+        let (first, second) = (undos[0], undos[1]);
+        let kinds = (swapped[first].event.clone(), swapped[second].event.clone());
+        swapped[first].event = kinds.1;
+        swapped[second].event = kinds.0;
+        assert_eq!(rules(&swapped).contains(&"undo order"), sees);
+    }
+}
+
+#[test]
 fn the_oracle_sees_a_journal_that_lies() {
     use crate::event::EventKind;
     let case = one(

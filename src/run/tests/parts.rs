@@ -595,3 +595,20 @@ fn the_finally_of_a_sub_runbook_sees_how_the_run_would_end_now() {
         assert_eq!(z.inputs, json!({ "m": outcome }));
     }
 }
+
+#[test]
+fn a_condition_on_the_outputs_of_a_skipped_step_says_how_to_ask_for_them() {
+    let mut a = step("a", &[]);
+    a.when = Some("1 > 2".into());
+    let with = |when: &str| {
+        let mut b = step("b", &["a"]);
+        b.when = Some(when.into());
+        played(vec![a.clone(), b], vec![], &[])
+    };
+    let sim = with("steps.a.outputs.x > 1");
+    let failure = sim.state.node(&id("b")).and_then(|n| n.failure.clone());
+    let hint = failure.and_then(|f| f.hint).expect("advice");
+    assert!(hint.contains("has(steps.a.outputs) &&"), "{hint}");
+    let sim = with("has(steps.a.outputs) && steps.a.outputs.x > 1");
+    assert_eq!(sim.story().join(" "), "~a ~b succeeded");
+}
