@@ -45,17 +45,13 @@ impl<'a> Checker<'a> {
             return;
         }
         // Nothing is known of the inputs of an unknown action, which is said already.
-        let unknown = site.name.is_empty()
+        let unknown = site.name().is_empty()
             && user.step.is_some()
             && !matches!(user.place, Place::After | Place::List);
         if is_private(site.schema) || unknown {
             return;
         }
         let step = user.step.map(|at| self.step(at));
-        // Of an action that does not exist nobody knows the places.
-        if step.is_some_and(|step| self.manifest(&step.action.uses.value).is_none()) {
-            return;
-        }
         let name = match reference.path.as_slice() {
             [root, name, ..] if root == "params" || root == "secrets" => Some(name),
             _ => None,

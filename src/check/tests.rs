@@ -723,7 +723,7 @@ fn thousands_of_mistakes_end_soon() {
     assert!(checked.is_none());
     assert!(findings.len() <= Diagnostics::MAX);
     // Suggestions for each of them would take minutes in a debug build.
-    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
 #[test]

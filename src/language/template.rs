@@ -629,7 +629,7 @@ mod tests {
             assert!(Template::parse(&text).is_err(), "{}…", &text[..20]);
         }
         // Debug builds on a busy machine are slow; a hang takes minutes.
-        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     }
 
     proptest! {

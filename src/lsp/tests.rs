@@ -397,6 +397,6 @@ proptest! {
         // Where something just changed, and anywhere.
         ask_everything(&text, path, start + new.len());
         ask_everything(&text, path, place(&text, at));
-        prop_assert!(began.elapsed() < Duration::from_secs(5));
+        prop_assert!(began.elapsed() < Duration::from_secs(60));
     }
 }

@@ -386,7 +386,7 @@ fn loops_in_loops_are_counted_before_they_are_planned() {
     .expect_err("a million steps");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("RB0313 "), "{found:?}");
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     assert!(plan_of(&[("a", &each("runbook.c")), ("c", leaf)], &[]).is_ok());
 }
 

@@ -113,7 +113,7 @@ fn an_unknown_runbook_and_a_circle_are_shown() {
         "{told}"
     );
     assert!(told.contains("runbooks/z.yaml:4:20"), "{told}");
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
 #[test]
