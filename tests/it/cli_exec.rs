@@ -89,19 +89,28 @@ fn programs_get_the_events_of_the_journal() {
 #[test]
 fn a_dry_run_performs_only_what_reads() {
     let env = TestEnv::with_runbook("deploy", DEPLOY);
-    assert_snapshot!(env.run(["exec", "deploy", "--dry-run"]), @r#"
+    // Where the line is cut depends on how long the duration before it is.
+    let shown = env.run(["exec", "deploy", "--dry-run"]).to_string();
+    let shown: Vec<&str> = shown
+        .lines()
+        .map(|line| {
+            line.split_once(",\"truncated\"")
+                .map_or(line, |(kept, _)| kept)
+        })
+        .collect();
+    assert_snapshot!(shown.join("\n"), @r#"
     Dry run: only steps that read were performed; the others show what they would do.
     ✓ before  Record what runs  performed
-        {"duration":"[DURATION]","exit_code":0,"lines":["before"],"stdout":"before","truncated":false,…
+        {"duration":"[DURATION]","exit_code":0,"lines":["before"],"stdout":"before"
     ◇ go  approval  would wait for approval
         Deploy v1?
     ● put  Put it in place  exact
         /bin/sh -eu -c
         echo put v1 | tee -a marker
     ✓ left  shell  performed, as things are now
-        {"duration":"[DURATION]","exit_code":0,"lines":["left"],"stdout":"left","truncated":false,"valu…
+        {"duration":"[DURATION]","exit_code":0,"lines":["left"],"stdout":"left"
     ✓ right  shell  performed, as things are now
-        {"duration":"[DURATION]","exit_code":0,"lines":["right"],"stdout":"right","truncated":false,"val…
+        {"duration":"[DURATION]","exit_code":0,"lines":["right"],"stdout":"right"
     finally, whatever happened
     ● tell  shell  predicted
         /bin/sh -eu -c
