@@ -65,14 +65,15 @@ impl Decider<'_> {
             NodeStatus::Running if node.lost && step.action.effect == Effect::Once => {
                 self.lost_step(i);
             }
-            NodeStatus::Running | NodeStatus::Probing if !node.lost => {
-                if deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at)) {
-                    let call = match node.status {
-                        NodeStatus::Probing => CallKind::Probe,
-                        _ => CallKind::Action,
-                    };
-                    self.stop(&node.id, call);
-                }
+            NodeStatus::Running | NodeStatus::Probing
+                if !node.lost
+                    && deadline(node, step.timeout.map(|t| t.0)).is_some_and(|at| self.due(at)) =>
+            {
+                let call = match node.status {
+                    NodeStatus::Probing => CallKind::Probe,
+                    _ => CallKind::Action,
+                };
+                self.stop(&node.id, call);
             }
             _ => {}
         }
