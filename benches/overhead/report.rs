@@ -9,7 +9,7 @@ use super::workload::Workload;
 /// Most that a step of the chain may cost beyond one spawn and one fsync, in milliseconds.
 const STEP_TARGET_MS: f64 = 0.5;
 /// Most that checking and planning 10,000 steps may take, in seconds.
-const PLAN_TARGET_S: f64 = 0.5;
+const PLAN_TARGET_S: f64 = 0.15;
 
 /// The median; 0 of nothing.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {

@@ -82,7 +82,7 @@ impl Workload {
     /// Most memory that runbook may hold, in MiB.
     pub(crate) fn memory_target_mib(self) -> f64 {
         match self {
-            Self::Plan => 150.0,
+            Self::Plan => 100.0,
             _ => 60.0,
         }
     }

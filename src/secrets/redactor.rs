@@ -234,7 +234,10 @@ impl Redactor {
                     *value = Value::String(clean);
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
+            Value::Array(items) => {
+                self.lines(items);
+                items.iter_mut().for_each(|item| self.value(item));
+            }
             Value::Object(map) => {
                 map.values_mut().for_each(|item| self.value(item));
                 if map
@@ -248,6 +251,18 @@ impl Redactor {
                 }
             }
             Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    /// A secret of several lines may be spread over the items of a list, where a short last line would
+    /// not be known by itself.
+    fn lines(&self, items: &mut Vec<Value>) {
+        let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+        let Some(texts) = texts.filter(|texts| texts.len() > 1) else {
+            return;
+        };
+        if let Cow::Owned(clean) = self.text(&texts.join("\n")) {
+            *items = clean.split('\n').map(Value::from).collect();
         }
     }
 
@@ -309,6 +324,15 @@ mod tests {
                 "[redacted db]": { "b": "[redacted db]" },
             })
         );
+    }
+
+    #[test]
+    fn a_secret_spread_over_the_items_of_a_list_is_found() {
+        let secrets = BTreeMap::from([("key".to_owned(), SecretString::from("first line\nabc"))]);
+        let mut value = json!({ "lines": ["a", "first line", "abc", "b"] });
+        Redactor::new(&secrets).value(&mut value);
+        assert!(!value.to_string().contains("abc"), "{value}");
+        assert_eq!(value["lines"][0], "a");
     }
 
     #[test]

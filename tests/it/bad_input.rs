@@ -139,7 +139,7 @@ steps:
         &[
             "`no-such-interpreter` is not installed",
             "rolled back",
-            "runbook logs",
+            "runbook status",
         ],
     );
     assert!(!env.root().join("first").exists(), "undone");
