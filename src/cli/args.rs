@@ -110,7 +110,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  runbook show service-restart")]
     Show(ShowArgs),
 
-    /// Check runbooks, environments and the policy without running anything
+    /// Check runbooks, environments, the policy and the tests without running anything
     #[command(
         after_help = "Example:\n  runbook check\n  runbook check service-restart --env local\n  runbook check --deny warnings --format sarif > findings.sarif"
     )]
@@ -261,7 +261,7 @@ pub enum CheckFormat {
 }
 
 /// `runbook test`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct TestArgs {
     /// Tests to run: a name such as service-restart, or a file [default: all of runbooks/tests]
     #[arg(value_name = "NAME|FILE")]

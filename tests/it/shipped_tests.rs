@@ -92,7 +92,14 @@ fn a_failed_case_ends_with_1_and_an_invalid_file_with_3() {
         assert_eq!(output.code, Some(3), "{output}");
         assert!(output.stderr.contains(code), "{output}");
         assert!(output.stderr.contains(help), "{output}");
+        let checked = env.run(["check"]);
+        assert_eq!(checked.code, Some(3), "{checked}");
+        assert!(checked.stdout.contains(code), "{checked}");
+        assert!(checked.stdout.contains(help), "{checked}");
     }
+    std::fs::remove_file(env.root().join("runbooks/tests/bad.test.yaml")).expect("removed");
+    let checked = env.run(["check"]);
+    assert!(checked.stdout.contains("nothing found"), "{checked}");
     let unknown = env.run(["test", "helo"]);
     assert_eq!(unknown.code, Some(2), "{unknown}");
     assert!(

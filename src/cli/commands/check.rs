@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
             }
         }
         files += usize::from(policy(&workspace, &mut diags)?);
+        files += super::test::check_files(context, &workspace, &mut diags)?;
         workspace.repository.runbooks()?
     } else {
         args.runbooks.clone()

@@ -125,6 +125,38 @@ fn no_case(args: &TestArgs) -> CliError {
     CliError::new(ErrorKind::Usage, words).next("see the cases: runbook test --output json")
 }
 
+/// What is wrong in the test files of the repository; what is wrong in their runbooks is told with those.
+/// Gives the number of files.
+pub(super) fn check_files(
+    context: &Context,
+    workspace: &Workspace,
+    diags: &mut Diagnostics,
+) -> Result<usize, CliError> {
+    let files = workspace.repository.test_files()?;
+    for path in &files {
+        let shown = workspace.repository.shown(path);
+        let mut found = Diagnostics::new();
+        prepare(
+            context,
+            workspace,
+            &TestArgs::default(),
+            path,
+            &mut Vec::new(),
+            &mut found,
+        )?;
+        let own = |finding: &Diagnostic| {
+            let first = finding.labels.first();
+            first.is_none_or(|label| label.source.path == shown)
+        };
+        found
+            .into_sorted()
+            .into_iter()
+            .filter(own)
+            .for_each(|finding| diags.push(finding));
+    }
+    Ok(files.len())
+}
+
 /// Reads a file and plans its cases.
 fn prepare(
     context: &Context,
