@@ -153,8 +153,7 @@ impl StepId {
 
     /// The id as its own runbook writes it: `deploy[api]/restart[1]` → `restart`.
     pub fn written(&self) -> &str {
-        let last = self.0.rsplit('/').next().unwrap_or_default();
-        last.split('[').next().unwrap_or_default()
+        self.last().split('[').next().unwrap_or_default()
     }
 
     /// What it is a part of: the loop of an instance, the calling step of a sub-runbook's step.

@@ -37,16 +37,6 @@ impl Plan {
         }
         None
     }
-
-    /// Every step that the plan names, of sub-runbooks too, with its full id (without keys of loops),
-    /// in file order, a caller before what it calls.
-    pub fn all_steps(&self) -> Vec<(StepId, &PlanStep)> {
-        let mut all = Vec::new();
-        for list in [&self.steps, &self.verify, &self.finally] {
-            collect(list, None, &mut all);
-        }
-        all
-    }
 }
 
 impl PlanBlock {
@@ -87,22 +77,6 @@ fn in_parts<'a>(
 
 fn named<'a>(lists: [&'a Vec<PlanStep>; 3], written: &str) -> Option<(&'a PlanStep, PlanPart)> {
     in_parts(lists).find(|(step, _)| step.id.as_str() == written)
-}
-
-fn collect<'a>(
-    list: &'a [PlanStep],
-    below: Option<&StepId>,
-    all: &mut Vec<(StepId, &'a PlanStep)>,
-) {
-    for step in list {
-        let id = below.map_or_else(|| step.id.clone(), |caller| caller.inside(&step.id));
-        all.push((id.clone(), step));
-        if let Some(block) = &step.block {
-            for list in [&block.steps, &block.verify, &block.finally] {
-                collect(list, Some(&id), all);
-            }
-        }
-    }
 }
 
 /// The keys of a loop's instances: the items' own texts when all of them can stand in an id and no two
