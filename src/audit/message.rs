@@ -111,6 +111,7 @@ fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
             }
             // What it is a part of, or the run, tells its own end.
             SkipReason::PartEnded | SkipReason::RunEnded => return None,
+            SkipReason::NotApproved => format!("\"{step}\" skipped, nothing was approved"),
         },
         EventKind::StepInterrupted { step, .. } => {
             format!("\"{step}\" was interrupted; its fate is unknown")
@@ -119,19 +120,30 @@ fn sentence(all: &[RunEvent], kind: &EventKind) -> Option<String> {
         EventKind::VoteCast {
             step, vote, actor, ..
         } => {
-            let verb = match vote {
-                Vote::Approve => "approves",
-                Vote::Reject => "rejects",
-            };
-            format!("{} {verb} \"{step}\"", actor.name)
+            format!("{} {} \"{step}\"", actor.name, vote.verb())
         }
-        EventKind::GateApproved { step } => {
+        EventKind::GateApproved { step, .. } => {
             format!("\"{step}\" approved{}", by_voter(all, kind, Vote::Approve))
         }
         EventKind::GateRejected { step } => {
             format!("\"{step}\" rejected{}", by_voter(all, kind, Vote::Reject))
         }
         EventKind::GateExpired { step } => format!("\"{step}\" expired without approval"),
+        EventKind::GateReadStarted { .. } | EventKind::GateRead { failure: None, .. } => {
+            return None;
+        }
+        EventKind::GateRead { .. }
+        | EventKind::GateSurveyed { .. }
+        | EventKind::GateHeld { .. }
+        | EventKind::GateVoided { .. }
+        | EventKind::GateEscalated { .. }
+        | EventKind::GateNotified { .. }
+        | EventKind::GateParked { .. }
+        | EventKind::RewindStarted { .. }
+        | EventKind::RewindFinished { .. } => format!("\"{}\" {}", kind.step()?, kind.at_gate()?),
+        EventKind::RunReviewed { actor, verdict, .. } => {
+            format!("reviewed by {}: {}", actor.name, verdict.as_str())
+        }
         EventKind::CancelRequested { actor, .. } => format!("{} asks to cancel", actor.name),
         EventKind::RunTimedOut => "timed out".to_owned(),
         EventKind::RollbackStarted { cause, .. } => match cause {
@@ -347,8 +359,16 @@ mod tests {
                 comment: None,
                 plan_digest: record().plan_digest,
                 request: None,
+                round: 1,
+                to: None,
+                inputs: Default::default(),
+                id: None,
+                signed: None,
             },
-            EventKind::GateApproved { step: step("go") },
+            EventKind::GateApproved {
+                step: step("go"),
+                confirmed: None,
+            },
         ]);
         assert!(
             story

@@ -7,6 +7,7 @@ mod logs;
 mod message;
 mod renderer;
 mod repository;
+mod ssh;
 mod trail;
 mod writer;
 
@@ -16,5 +17,6 @@ mod tests;
 pub use error::AuditError;
 pub use history::{AuditEntry, AuditFilter, log};
 pub use renderer::ReportRenderer;
+pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;
 pub use writer::{AuditSources, AuditWriter, is_urgent};

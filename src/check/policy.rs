@@ -27,30 +27,35 @@ pub fn check_policy(policy: &Policy, diags: &mut Diagnostics) {
         }
     }
     for (_, rule) in &policy.risk {
-        if !policy.roles.contains_key(&rule.role.value) {
-            let known = policy.roles.keys().map(String::as_str).collect();
-            unknown("role", &rule.role, known);
+        for quorum in &rule.quorum {
+            if !policy.roles.contains_key(&quorum.value.role) {
+                let known = policy.roles.keys().map(String::as_str).collect();
+                let role = Spanned::new(quorum.value.role.clone(), quorum.span);
+                unknown("role", &role, known);
+            }
         }
     }
     for (risk, rule) in &policy.risk {
-        let Some(role) = policy.roles.get(&rule.role.value) else {
-            continue;
-        };
-        if (role.members.len() as u64) < u64::from(rule.quorum) {
-            diags.push(
-                Diagnostic::error(
-                    codes::UNKNOWN_PERSON,
-                    format!(
-                        "{} people must approve, but the role `{}` has {}",
-                        rule.quorum,
-                        rule.role.value,
-                        role.members.len()
-                    ),
-                )
-                .at(&policy.source, risk.span, "this could never be approved")
-                .at(&policy.source, role.span, "the role")
-                .help("lower `quorum`, or add members to the role"),
-            );
+        for quorum in &rule.quorum {
+            let Some(role) = policy.roles.get(&quorum.value.role) else {
+                continue;
+            };
+            if (role.members.len() as u64) < u64::from(quorum.value.count) {
+                diags.push(
+                    Diagnostic::error(
+                        codes::UNKNOWN_PERSON,
+                        format!(
+                            "{} people must approve, but the role `{}` has {}",
+                            quorum.value.count,
+                            quorum.value.role,
+                            role.members.len()
+                        ),
+                    )
+                    .at(&policy.source, risk.span, "this could never be approved")
+                    .at(&policy.source, role.span, "the role")
+                    .help("lower `quorum`, or add members to the role"),
+                );
+            }
         }
     }
 }

@@ -12,9 +12,9 @@ use tokio::time::MissedTickBehavior;
 use super::context::Context;
 use super::error::CliError;
 use super::recorder::Record;
-use crate::base::{Clock as _, StepId};
+use crate::base::{Clock as _, Digest, StepId};
 use crate::engine::{Control, RunEnd, RunHandle};
-use crate::event::{EventKind, Progress, RunEvent, Vote};
+use crate::event::{Ballot, EventKind, Progress, RunEvent, Vote};
 use crate::report::{RunView, ViewOptions, shell_word, summary, write_progress};
 use crate::settings::SystemClock;
 
@@ -55,6 +55,7 @@ pub(super) async fn watch(
     let may_ask = terminal.can_ask && !choice.detach && !choice.yes && !context.out.is_json();
     let mut watcher = Watcher {
         context,
+        plan_digest: plan.digest(),
         prefix: places.prefix.clone(),
         view,
         control: handle.control.clone(),
@@ -75,6 +76,7 @@ pub(super) async fn watch(
 
 struct Watcher<'a> {
     context: &'a Context,
+    plan_digest: Digest,
     /// The run, as a person may type it.
     prefix: String,
     view: RunView,
@@ -147,7 +149,7 @@ impl Watcher<'_> {
                     self.questions.add(step.clone(), untold);
                 }
             }
-            EventKind::GateApproved { step }
+            EventKind::GateApproved { step, .. }
             | EventKind::GateRejected { step }
             | EventKind::GateExpired { step }
             | EventKind::StepSkipped { step, .. } => self.questions.settled(step),
@@ -211,7 +213,8 @@ impl Watcher<'_> {
 
     fn vote(&self, step: StepId, vote: Vote, comment: Option<String>) {
         let actor = self.context.settings.actor.clone();
-        self.control.vote(step, vote, actor, comment);
+        let ballot = Ballot::plain(vote, self.plan_digest, comment);
+        self.control.vote(step, actor, ballot);
     }
 
     /// First time: end in good order. Second time: at once.
@@ -238,7 +241,7 @@ fn still_open(history: &[RunEvent]) -> Vec<&RunEvent> {
     for event in history {
         match &event.event {
             EventKind::GateOpened { .. } => open.push(event),
-            EventKind::GateApproved { step }
+            EventKind::GateApproved { step, .. }
             | EventKind::GateRejected { step }
             | EventKind::GateExpired { step }
             | EventKind::StepSkipped { step, .. } => {

@@ -16,7 +16,7 @@ use crate::handler::{
     EnvironmentView, LogSink, PreviewContext, ServiceView, StepContext, Stop, StopSignal,
 };
 use crate::plan::Plan;
-use crate::run::{CallKind, Target};
+use crate::run::Target;
 use crate::secrets::SecretKeeper;
 
 /// What is to be called.
@@ -79,10 +79,9 @@ impl Caller {
             return None;
         };
         let stem = target.step.file_stem();
-        let name = match target.call {
-            CallKind::Action => format!("{stem}.log"),
-            CallKind::Probe => format!("{stem}.unless.log"),
-            CallKind::Undo => format!("{stem}.undo.log"),
+        let name = match target.call.tag() {
+            None => format!("{stem}.log"),
+            Some(tag) => format!("{stem}.{tag}.log"),
         };
         let path = self.parts.layout.run_logs(self.run).join(name);
         let log = StepLog::new(target.step.clone(), path, progress, self.secrets.clone());
@@ -126,10 +125,9 @@ impl Caller {
     fn idempotency_key(&self, target: &Target) -> String {
         let run = self.run;
         let step = &target.step;
-        match target.call {
-            CallKind::Action => format!("{run}/{step}"),
-            CallKind::Probe => format!("{run}/{step}/unless"),
-            CallKind::Undo => format!("{run}/{step}/undo"),
+        match target.call.tag() {
+            None => format!("{run}/{step}"),
+            Some(tag) => format!("{run}/{step}/{tag}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::error::EngineError;
 use super::progress::ProgressReceiver;
 use crate::base::{RunId, StepId};
-use crate::event::{Actor, Outcome, RunEvent, Vote};
+use crate::event::{Actor, Ballot, Outcome, RunEvent};
 use crate::plan::Plan;
 use crate::run::GateView;
 
@@ -47,9 +47,8 @@ pub(super) enum Ask {
     Kill,
     Vote {
         step: StepId,
-        vote: Vote,
         actor: Actor,
-        comment: Option<String>,
+        ballot: Ballot,
     },
 }
 
@@ -69,12 +68,11 @@ impl Control {
     }
 
     /// Votes at an open gate. A vote at a gate that is not open is dropped.
-    pub fn vote(&self, step: StepId, vote: Vote, actor: Actor, comment: Option<String>) {
+    pub fn vote(&self, step: StepId, actor: Actor, ballot: Ballot) {
         let _ = self.0.send(Ask::Vote {
             step,
-            vote,
             actor,
-            comment,
+            ballot,
         });
     }
 }

@@ -15,7 +15,6 @@ use super::worker::{Call, Returned};
 use crate::base::{AttemptNo, RunId, StepId, Timestamp, Value};
 use crate::event::{EventKind, RunEvent};
 use crate::handler::Stop;
-use crate::plan::PlanRollback;
 use crate::run::{
     CallKind, Command, Finished, NodeStatus, Phase, RunState, Target, decide, settle,
 };
@@ -172,6 +171,7 @@ impl Dispatcher {
                         });
                     }
                     Command::Stop { target } => stops.push(target),
+                    Command::Survey { .. } => {}
                     Command::WakeAt(at) => wake = Some(at),
                 }
             }
@@ -302,22 +302,11 @@ impl Dispatcher {
             }
             Ask::Vote {
                 step,
-                vote,
                 actor,
-                comment,
-            } => match (self.gate_is_open(&step), self.state.plan_digest()) {
-                (true, Some(plan_digest)) => self.record(
-                    EventKind::VoteCast {
-                        step,
-                        vote,
-                        actor,
-                        comment,
-                        plan_digest,
-                        request: None,
-                    },
-                    now,
-                ),
-                _ => Ok(()),
+                ballot,
+            } => match self.gate_is_open(&step) {
+                true => self.record(ballot.cast(step, actor, None), now),
+                false => Ok(()),
             },
         }
     }
@@ -349,20 +338,11 @@ impl Dispatcher {
                     )?,
                 RequestKind::Vote {
                     gate: Some(step),
-                    vote,
-                    comment,
-                    plan_digest,
-                } if self.gate_is_open(&step) => self.record(
-                    EventKind::VoteCast {
-                        step,
-                        vote,
-                        actor: request.actor,
-                        comment,
-                        plan_digest,
-                        request: Some(request.id),
-                    },
-                    now,
-                )?,
+                    ballot,
+                } if self.gate_is_open(&step) => {
+                    let cast = ballot.cast(step, request.actor, Some(request.id));
+                    self.record(cast, now)?;
+                }
                 // The gate closed, or the run wound down, before the request was seen.
                 RequestKind::Cancel { .. } | RequestKind::Vote { .. } => {}
             }
@@ -371,7 +351,7 @@ impl Dispatcher {
     }
 
     fn call(&mut self, due: Due) {
-        let Some(uses) = self.action_of(&due.target) else {
+        let Some(uses) = self.state.uses_of(&due.target).map(str::to_owned) else {
             return;
         };
         let target = due.target.clone();
@@ -386,21 +366,6 @@ impl Dispatcher {
             .caller
             .call(job, self.progress.clone(), self.return_to.clone());
         self.calls.extend(call.map(|call| (target, call)));
-    }
-
-    fn action_of(&self, target: &Target) -> Option<String> {
-        let step = self.state.plan_step(&target.step)?;
-        match target.call {
-            CallKind::Action => Some(step.action.uses.clone()),
-            CallKind::Probe => {
-                let probe = step.unless.as_ref()?.probe.as_ref()?;
-                Some(probe.uses.clone())
-            }
-            CallKind::Undo => match &step.rollback {
-                Some(PlanRollback::Undo { action, .. }) => Some(action.uses.clone()),
-                _ => None,
-            },
-        }
     }
 
     /// The journal failed: end what runs, so that no child outlives its step, and keep what can be kept.

@@ -98,6 +98,9 @@ impl Engine {
                 plan_digest,
                 actor: parts.actor.clone(),
                 version: parts.version.clone(),
+                on_behalf_of: None,
+                changed_by: None,
+                emergency: None,
             },
         };
         state.apply(&first)?;

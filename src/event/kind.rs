@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::Failure;
 use super::status::{Outcome, RollbackResult};
-use crate::base::{AttemptNo, Digest, ErrorChain, EventSeq, Map, RunId, StepId, Timestamp, Value};
+use super::vote::{
+    Actor, Difference, Emergency, LastChange, ReviewVerdict, SignedVote, Vote, first_round,
+};
+use crate::base::{AttemptNo, Digest, EventSeq, Map, RunId, StepId, Timestamp, Value};
 
 /// One durable fact about a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +38,15 @@ pub enum EventKind {
         actor: Actor,
         /// Version of this program.
         version: String,
+        /// The person that `actor`, a bot or a schedule, acts for; as answerable as the actor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on_behalf_of: Option<String>,
+        /// Who last changed the runbook's file, as far as its Git repository tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changed_by: Option<LastChange>,
+        /// Why its gates are passed without approval, if they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        emergency: Option<Emergency>,
     },
     /// Another process took the run over. What was under way then is *lost* until it is settled.
     RunResumed {
@@ -163,11 +176,11 @@ pub enum EventKind {
         /// When the question lapses.
         expires_at: Option<Timestamp>,
     },
-    /// Somebody voted.
+    /// Somebody voted, took a vote back, or sent the run back.
     VoteCast {
         /// The approval step.
         step: StepId,
-        /// Yes or no.
+        /// What was said.
         vote: Vote,
         /// Who.
         actor: Actor,
@@ -177,11 +190,106 @@ pub enum EventKind {
         plan_digest: Digest,
         /// The request in the store that it came from, so that it is applied once.
         request: Option<u64>,
+        /// Which round of the gate it is about; it counts in no other.
+        #[serde(default = "first_round")]
+        round: u32,
+        /// Of [`Vote::SendBack`]: the step to start again from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<StepId>,
+        /// What the gate asked to be filled in, with defaults.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        inputs: Map<String, Value>,
+        /// Made by the voter; a second vote with the same id is the same vote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// What the voter signed. `actor.verified` says that it was found good when it came in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Box<SignedVote>>,
+    },
+    /// The votes suffice; a `read` step whose values the reviewer saw is about to be asked again.
+    /// Durable before the handler is called.
+    GateReadStarted {
+        /// The approval step.
+        step: StepId,
+        /// The `read` step.
+        read: StepId,
+    },
+    /// What that `read` step says now.
+    GateRead {
+        /// The approval step.
+        step: StepId,
+        /// The `read` step.
+        read: StepId,
+        /// Its outputs; null when it failed.
+        outputs: Value,
+        /// Why it failed, if it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+    /// The votes suffice; the files were read again and compared with the plan.
+    GateSurveyed {
+        /// The approval step.
+        step: StepId,
+        /// Digest of the plan that the files would give now; `None` when they give none.
+        plan_digest: Option<Digest>,
+        /// What differs from the plan that was voted on; none when nothing does.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differences: Vec<Difference>,
+        /// The policy as it stands now, when it differs (the stored form of a plan's policy).
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        policy: Value,
+    },
+    /// The votes suffice, but a freeze or the hours of change keep the gate closed for now.
+    GateHeld {
+        /// The approval step.
+        step: StepId,
+        /// When it may open; `None` when no time is known.
+        until: Option<Timestamp>,
+        /// What keeps it closed.
+        reason: String,
+    },
+    /// What was approved is not what is there any more: all votes are void, and a new round begins.
+    GateVoided {
+        /// The approval step.
+        step: StepId,
+        /// What changed; at least one.
+        differences: Vec<Difference>,
+    },
+    /// Nobody has answered for so long that the next ones are told. Durable before they are.
+    GateEscalated {
+        /// The approval step.
+        step: StepId,
+        /// Which level of the chain, from 1.
+        level: u32,
+        /// Whom it is for.
+        role: String,
+        /// The channel that the message goes to; none: it is on record only.
+        channel: Option<String>,
+        /// When the level after it is due, or, after the last one, when the question lapses.
+        respond_by: Option<Timestamp>,
+    },
+    /// The message of an escalation was sent, or could not be.
+    GateNotified {
+        /// The approval step.
+        step: StepId,
+        /// Which level of the chain.
+        level: u32,
+        /// Why it could not be sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+    /// Nobody approved in time, and the run is left until somebody does.
+    GateParked {
+        /// The approval step.
+        step: StepId,
     },
     /// The gate opened for the run.
     GateApproved {
         /// The approval step.
         step: StepId,
+        /// What the votes were confirmed against at this moment: the plan that the files give now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirmed: Option<Digest>,
     },
     /// The gate was refused.
     GateRejected {
@@ -204,6 +312,22 @@ pub enum EventKind {
     },
     /// The run's own timeout passed.
     RunTimedOut,
+    /// A reviewer sent the run back. Nothing new starts until the steps named are undone.
+    RewindStarted {
+        /// The approval step.
+        step: StepId,
+        /// The step to start again from.
+        to: StepId,
+        /// What will be undone, in an order that respects the dependencies.
+        steps: Vec<StepId>,
+    },
+    /// Everything from `to` on is as if it had not run; it runs again.
+    RewindFinished {
+        /// The approval step.
+        step: StepId,
+        /// The step to start again from.
+        to: StepId,
+    },
     /// Undoing begins.
     RollbackStarted {
         /// Why.
@@ -272,6 +396,19 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recovery_ms: Option<u64>,
     },
+    /// Somebody looked at an emergency run afterwards, which closes its obligation. The only event
+    /// that may follow [`Self::RunFinished`].
+    RunReviewed {
+        /// Who.
+        actor: Actor,
+        /// Whether it was right.
+        verdict: ReviewVerdict,
+        /// Why.
+        comment: String,
+        /// What the reviewer signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Box<SignedVote>>,
+    },
 }
 
 impl EventKind {
@@ -294,11 +431,21 @@ impl EventKind {
             Self::StepInterrupted { .. } => "step_interrupted",
             Self::GateOpened { .. } => "gate_opened",
             Self::VoteCast { .. } => "vote_cast",
+            Self::GateReadStarted { .. } => "gate_read_started",
+            Self::GateRead { .. } => "gate_read",
+            Self::GateSurveyed { .. } => "gate_surveyed",
+            Self::GateHeld { .. } => "gate_held",
+            Self::GateVoided { .. } => "gate_voided",
+            Self::GateEscalated { .. } => "gate_escalated",
+            Self::GateNotified { .. } => "gate_notified",
+            Self::GateParked { .. } => "gate_parked",
             Self::GateApproved { .. } => "gate_approved",
             Self::GateRejected { .. } => "gate_rejected",
             Self::GateExpired { .. } => "gate_expired",
             Self::CancelRequested { .. } => "cancel_requested",
             Self::RunTimedOut => "run_timed_out",
+            Self::RewindStarted { .. } => "rewind_started",
+            Self::RewindFinished { .. } => "rewind_finished",
             Self::RollbackStarted { .. } => "rollback_started",
             Self::UndoStarted { .. } => "undo_started",
             Self::UndoSucceeded { .. } => "undo_succeeded",
@@ -306,6 +453,7 @@ impl EventKind {
             Self::UndoRetryScheduled { .. } => "undo_retry_scheduled",
             Self::FinallyStarted => "finally_started",
             Self::RunFinished { .. } => "run_finished",
+            Self::RunReviewed { .. } => "run_reviewed",
         }
     }
 
@@ -326,9 +474,19 @@ impl EventKind {
             | Self::StepInterrupted { step, .. }
             | Self::GateOpened { step, .. }
             | Self::VoteCast { step, .. }
-            | Self::GateApproved { step }
+            | Self::GateReadStarted { step, .. }
+            | Self::GateRead { step, .. }
+            | Self::GateSurveyed { step, .. }
+            | Self::GateHeld { step, .. }
+            | Self::GateVoided { step, .. }
+            | Self::GateEscalated { step, .. }
+            | Self::GateNotified { step, .. }
+            | Self::GateParked { step }
+            | Self::GateApproved { step, .. }
             | Self::GateRejected { step }
             | Self::GateExpired { step }
+            | Self::RewindStarted { step, .. }
+            | Self::RewindFinished { step, .. }
             | Self::UndoStarted { step, .. }
             | Self::UndoSucceeded { step, .. }
             | Self::UndoFailed { step, .. }
@@ -339,30 +497,10 @@ impl EventKind {
             | Self::RunTimedOut
             | Self::RollbackStarted { .. }
             | Self::FinallyStarted
-            | Self::RunFinished { .. } => None,
+            | Self::RunFinished { .. }
+            | Self::RunReviewed { .. } => None,
         }
     }
-}
-
-/// A person or program that did something.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Actor {
-    /// Login name.
-    pub name: String,
-    /// Host it acted from.
-    pub host: String,
-    /// Whether a signature proved who it is. The operating system's word alone is `false`.
-    pub verified: bool,
-}
-
-/// Yes or no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Vote {
-    /// Go on.
-    Approve,
-    /// Do not.
-    Reject,
 }
 
 /// Why a step will not run.
@@ -386,6 +524,9 @@ pub enum SkipReason {
     PartEnded,
     /// The run ended before its turn.
     RunEnded,
+    /// It is a `finally` step that changes something where changes need approval, and no gate of the
+    /// run was passed.
+    NotApproved,
 }
 
 /// One instance of a loop.
@@ -395,71 +536,6 @@ pub struct LoopInstance {
     pub key: String,
     /// Its `item`.
     pub item: Value,
-}
-
-/// Why an attempt failed, as data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Which sort, for `retry.on`.
-    pub sort: FailureKind,
-    /// What and why.
-    pub error: ErrorChain,
-    /// What the operator may do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    /// The last lines of what the step or its service printed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub log_tail: Vec<String>,
-}
-
-/// Sorts of failure; the names are those of `retry.on`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// The action failed.
-    Error,
-    /// A program ended with an exit code that does not mean success.
-    Exit,
-    /// The other side did not answer (refused, unreachable, 5xx).
-    Unavailable,
-    /// It took longer than `timeout`.
-    Timeout,
-    /// A service is not healthy.
-    Unhealthy,
-    /// `verify` or `assert` did not hold.
-    Verify,
-    /// The inputs or the configuration are wrong; trying again cannot help.
-    Invalid,
-    /// A person or the run's end stopped it.
-    Cancelled,
-}
-
-impl FailureKind {
-    /// Every kind, in order of declaration.
-    pub const ALL: [Self; 8] = [
-        Self::Error,
-        Self::Exit,
-        Self::Unavailable,
-        Self::Timeout,
-        Self::Unhealthy,
-        Self::Verify,
-        Self::Invalid,
-        Self::Cancelled,
-    ];
-
-    /// The name in `retry.on`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Exit => "exit",
-            Self::Unavailable => "unavailable",
-            Self::Timeout => "timeout",
-            Self::Unhealthy => "unhealthy",
-            Self::Verify => "verify",
-            Self::Invalid => "invalid",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// Why undoing begins.

@@ -2,13 +2,18 @@
 //!
 //! This room lies below the engine and every display, so neither needs to know the other.
 
+mod failure;
 mod kind;
 mod progress;
 mod status;
+mod telling;
+mod vote;
 
-pub use kind::{
-    Actor, EventKind, Failure, FailureKind, LogRef, LoopInstance, RollbackCause, RunEvent,
-    SkipReason, Vote,
-};
+pub use failure::{Failure, FailureKind};
+pub use kind::{EventKind, LogRef, LoopInstance, RollbackCause, RunEvent, SkipReason};
 pub use progress::{Progress, Stream};
 pub use status::{Outcome, RollbackResult, RunStatus};
+pub use vote::{
+    Actor, Ballot, Difference, Emergency, LastChange, ReviewVerdict, SignedVote, VOTE_NAMESPACE,
+    Vote, VoteStatement,
+};

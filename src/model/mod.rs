@@ -16,7 +16,11 @@ pub use action::{
     has_nothing_to_undo,
 };
 pub use environment::{Connection, Environment, Service};
-pub use policy::{Policy, PolicyPerson, PolicyRole, RiskRule};
+pub use policy::{
+    AuditRule, EmergencyRule, EscalationLevel, GateAsk, OnExpiry, Policy, PolicyCalendar,
+    PolicyEnvironment, PolicyFreeze, PolicyPerson, PolicyRole, PolicyWindow, Quorum, ResponseTime,
+    RiskRule,
+};
 pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};
 pub use secret::{InvalidSource, SecretSource};
 pub use step::{

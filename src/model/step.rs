@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::action::Effect;
+use super::policy::GateAsk;
 use crate::base::{Span, Spanned, StepId, Value};
 
 /// A YAML value with places: what `with:` and `outputs:` hold before templates are rendered.
@@ -98,6 +99,8 @@ pub struct Step {
     pub secrets: Vec<Spanned<String>>,
     /// `template: false` leaves the texts of `with` alone.
     pub template: bool,
+    /// Of `uses: approval`: what `with` says beside the message.
+    pub gate: Option<Box<GateAsk>>,
 }
 
 /// `for_each` of a step: one instance for each item of a list.

@@ -37,6 +37,7 @@ pub fn build(
         on_failure: runbook.on_failure.value,
         on_cancel: runbook.on_cancel.value,
         timeout: runbook.timeout.as_ref().map(|t| HumanDuration(t.value)),
+        policy: None,
         steps: Vec::new(),
         verify: Vec::new(),
         finally: Vec::new(),

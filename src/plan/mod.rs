@@ -8,6 +8,7 @@ mod inputs;
 mod lookup;
 mod no_return;
 mod params;
+mod policy;
 mod scope;
 mod secrets;
 mod steps;
@@ -23,6 +24,10 @@ pub use build::build;
 pub use lookup::{PlanPart, instance_keys};
 pub use no_return::{Crossings, PointOfNoReturn};
 pub use params::Given;
+pub use policy::{
+    PlanCalendar, PlanDelay, PlanEmergency, PlanEscalation, PlanFreeze, PlanGate, PlanGateInput,
+    PlanPerson, PlanPolicy, PlanQuorum, PlanRule, PlanWindow,
+};
 pub use scope::run_ty;
 pub use stored::{PlanError, graph};
 pub use types::{

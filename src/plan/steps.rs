@@ -175,6 +175,7 @@ impl<'a> Builder<'a> {
             (None, OnFailure::Stop) => StepOnFailure::Stop,
         };
         PlanStep {
+            gate: None,
             id: step.id.value.clone(),
             name: step.name.as_ref().map(|n| n.value.clone()),
             line: self.line(step.span.start),

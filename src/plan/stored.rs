@@ -75,6 +75,9 @@ fn only_describes(name: &'static str, field: &'static str) -> bool {
         ("PlanRunbook", "title" | "owner" | "file")
             | ("PlanStep", "name" | "line")
             | ("PlanBlock", "file")
+            | ("PlanPolicy", "file")
+            | ("PlanPerson", "name" | "contact")
+            | ("PlanGateInput", "description")
     )
 }
 

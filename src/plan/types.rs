@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::{PlanGate, PlanPolicy};
 use crate::base::{HumanDuration, StepId, Value};
 use crate::model::{
     Backoff, Effect, Escape, MaxFailures, OnCancel, OnFailure, Risk, RunbookSeverity, SecretSource,
@@ -31,7 +32,10 @@ pub struct Plan {
     /// Limit of the forward part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
-    /// The steps, in file order.
+    /// What the policy demands; only in protected environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<PlanPolicy>>,
+    /// The steps, in file order; a gate that the policy demands comes first.
     pub steps: Vec<PlanStep>,
     /// Read-only steps that run when all of `steps` have ended and prove the recovery, in file order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -131,6 +135,9 @@ pub struct PlanStep {
     pub line: u32,
     /// What it does.
     pub action: PlanAction,
+    /// What it asks, if it is a gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Box<PlanGate>>,
     /// What it needs, in file order.
     pub needs: Vec<StepId>,
     /// The sub-runbook that it calls; then `action.uses` is `runbook.NAME` and `action.with` gives the
@@ -159,7 +166,8 @@ pub struct PlanStep {
     pub timeout: Option<HumanDuration>,
     /// What its failure does, resolved against the runbook's default.
     pub on_failure: StepOnFailure,
-    /// Condition that must hold after success.
+    /// Condition that must hold after success. Of a gate: when it opens, judged by fresh values of
+    /// its `reads`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<String>,
     /// How to undo it.

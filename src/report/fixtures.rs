@@ -64,6 +64,7 @@ pub(crate) fn action(uses: &str, effect: Effect, with: &[(&str, Expr)]) -> PlanA
 
 pub(crate) fn step(name: &str, uses: &str, needs: &[&str]) -> PlanStep {
     PlanStep {
+        gate: None,
         id: id(name),
         name: None,
         line: 1,
@@ -87,6 +88,7 @@ pub(crate) fn step(name: &str, uses: &str, needs: &[&str]) -> PlanStep {
 
 pub(crate) fn plan_of(steps: Vec<PlanStep>) -> Plan {
     Plan {
+        policy: None,
         format: PLAN_FORMAT,
         runbook: PlanRunbook {
             name: "demo".to_owned(),
@@ -236,6 +238,9 @@ impl Story {
                 plan_digest: Digest::of_bytes(b"plan"),
                 actor: actor(),
                 version: "0.1.0".to_owned(),
+                on_behalf_of: None,
+                changed_by: None,
+                emergency: None,
             },
         );
         story
@@ -338,14 +343,22 @@ impl Story {
                 comment: Some(comment.to_owned()),
                 plan_digest: Digest::of_bytes(b"plan"),
                 request: None,
+                round: 1,
+                to: None,
+                inputs: Default::default(),
+                id: None,
+                signed: None,
             },
         );
         let step = id("go");
         self.then(
             0,
             match vote {
-                Vote::Approve => EventKind::GateApproved { step },
-                Vote::Reject => EventKind::GateRejected { step },
+                Vote::Approve => EventKind::GateApproved {
+                    step,
+                    confirmed: None,
+                },
+                _ => EventKind::GateRejected { step },
             },
         )
     }

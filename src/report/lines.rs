@@ -304,7 +304,7 @@ impl Lines {
     fn vote(&self, row: &StepRow, vote: Vote, actor: &Actor, comment: Option<&str>) -> String {
         let style = self.style;
         let comment = comment.map_or(String::new(), |c| format!(": {c}"));
-        let text = format!("{} {} {}{comment}", person(actor), vote_word(vote), row.id);
+        let text = format!("{} {} {}{comment}", person(actor), vote.verb(), row.id);
         clip(
             &one_line(&text, style),
             style.width.saturating_sub(4),
@@ -456,14 +456,6 @@ pub(crate) fn person(actor: &Actor) -> String {
         actor.name.clone()
     } else {
         format!("{}@{}", actor.name, actor.host)
-    }
-}
-
-/// `approves` or `rejects`.
-pub(crate) fn vote_word(vote: Vote) -> &'static str {
-    match vote {
-        Vote::Approve => "approves",
-        Vote::Reject => "rejects",
     }
 }
 

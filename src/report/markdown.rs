@@ -1,6 +1,6 @@
 //! `report.md`: a run as a page for people, kept in the audit trail.
 
-use super::lines::{cause_words, person, vote_word};
+use super::lines::{cause_words, person};
 use super::outcome::{ids, outcome_meaning, recovery, standing, step_words, tally_words, undone};
 use super::plan_text::risk_word;
 use super::rows::{StepRow, StepStatus};
@@ -173,7 +173,7 @@ fn approvals(timeline: &Timeline) -> String {
                 "- {} UTC: {}{proved} {}{comment}\n",
                 clock_time(vote.at),
                 escape(&person(&vote.actor)),
-                vote_word(vote.vote)
+                vote.vote.verb()
             ));
         }
     }
@@ -345,14 +345,21 @@ pub(crate) fn event_words(kind: &EventKind) -> String {
                 format!("{about}, what it is a part of failed before its turn")
             }
             SkipReason::RunEnded => format!("{about}, the run ended before its turn"),
+            SkipReason::NotApproved => format!("{about}, nothing was approved"),
         },
         EventKind::VoteCast { vote, actor, .. } => {
-            format!("{about}: {} {}", person(actor), vote_word(*vote))
+            format!("{about}: {} {}", person(actor), vote.verb())
         }
         EventKind::CancelRequested { actor, .. } => format!("{about} by {}", person(actor)),
         EventKind::RollbackStarted { cause, .. } => format!("{about}: {}", cause_words(cause)),
         EventKind::RunFinished { outcome, .. } => format!("{about}: {outcome}"),
-        _ => about,
+        EventKind::RunReviewed { actor, verdict, .. } => {
+            format!("{about} by {}: {}", person(actor), verdict.as_str())
+        }
+        other => match other.at_gate() {
+            Some(told) => format!("{about}: {told}"),
+            None => about,
+        },
     }
 }
 

@@ -100,6 +100,9 @@ fn kind(step: StepId, n: u32, duration_ms: u64, which: u8) -> EventKind {
             plan_digest: Digest::of_bytes(b""),
             actor: evil_actor(),
             version: EVIL.to_owned(),
+            on_behalf_of: None,
+            changed_by: None,
+            emergency: None,
         },
         1 | 2 => EventKind::StepStarted {
             step,
@@ -149,8 +152,16 @@ fn kind(step: StepId, n: u32, duration_ms: u64, which: u8) -> EventKind {
             comment: Some(EVIL.to_owned()),
             plan_digest: Digest::of_bytes(b""),
             request: None,
+            round: 1,
+            to: None,
+            inputs: Default::default(),
+            id: None,
+            signed: None,
         },
-        12 => EventKind::GateApproved { step },
+        12 => EventKind::GateApproved {
+            step,
+            confirmed: None,
+        },
         13 => EventKind::GateRejected { step },
         14 => EventKind::CancelRequested {
             actor: evil_actor(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lines::{Lines, person, vote_word};
+use super::lines::{Lines, person};
 use super::nested::{tree_id, tree_label, worth_showing};
 use super::next::{NextCommand, Places, next_command};
 use super::outcome::{
@@ -305,7 +305,7 @@ fn gate(row: &StepRow, now: Timestamp, style: Style) -> String {
         ));
     }
     for vote in &gate.votes {
-        let text = format!("{} {}", person(&vote.actor), vote_word(vote.vote));
+        let text = format!("{} {}", person(&vote.actor), vote.vote.verb());
         out.push_str(&format!("    {}\n", one_line(&text, style)));
     }
     out

@@ -350,7 +350,9 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
                 row.skip_condition = Some(condition.clone());
                 row.status = StepStatus::AlreadySo;
             }
-            SkipReason::PartEnded | SkipReason::RunEnded => row.status = StepStatus::NotRun,
+            SkipReason::PartEnded | SkipReason::RunEnded | SkipReason::NotApproved => {
+                row.status = StepStatus::NotRun;
+            }
         },
         EventKind::StepInterrupted { .. } => row.end(at, StepStatus::Interrupted, None),
         gate @ (EventKind::GateOpened { .. }

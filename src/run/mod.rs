@@ -9,20 +9,22 @@ mod defs;
 mod eval;
 mod frame;
 mod node;
+mod policy;
 mod retry;
 mod settle;
 mod state;
 #[cfg(test)]
 mod tests;
 mod transition;
-mod verdict;
 mod view;
 
 pub use decide::{CallKind, Command, Limits, Target, decide};
 pub use node::{Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
+pub use policy::{
+    CastVote, Electorate, Hold, Judgement, Lack, Verdict, escalations, hold, verdict,
+};
 pub use settle::{Finished, settle};
 pub use state::{IllegalTransition, RunState};
-pub use verdict::{CastVote, Verdict, verdict};
 pub use view::GateView;
 
 /// Builders of plans for tests of this room and of the engine.

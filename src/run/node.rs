@@ -1,6 +1,6 @@
 //! What is known of one step in a run, and the words for how it stands.
 
-use super::verdict::CastVote;
+use super::policy::CastVote;
 use crate::base::{AttemptNo, StepId, Timestamp, Value};
 use crate::event::Failure;
 

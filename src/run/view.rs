@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::decide::{CallKind, Target};
 use super::frame::Progress;
 use super::node::{Halt, Node, NodeStatus, Phase, Stage, Undo};
 use super::state::RunState;
 use crate::base::{Digest, EventSeq, RunId, StepId, Timestamp, Value};
 use crate::event::{Outcome, RollbackResult, RunStatus};
-use crate::plan::{Plan, PlanStep};
+use crate::plan::{Plan, PlanRollback, PlanStep};
 
 /// An open gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,21 @@ impl RunState {
         self.defs
             .find(id)
             .map(|def| self.defs.step(&self.plan, def))
+    }
+
+    /// The name of the action that a call is of.
+    pub fn uses_of(&self, target: &Target) -> Option<&str> {
+        let step = self.plan_step(&target.step)?;
+        let action = match target.call {
+            CallKind::Action => &step.action,
+            CallKind::Probe => step.unless.as_ref()?.probe.as_ref()?,
+            CallKind::Undo => match &step.rollback {
+                Some(PlanRollback::Undo { action, .. }) => action,
+                _ => return None,
+            },
+            CallKind::Read(_) | CallKind::Notice(_) => return None,
+        };
+        Some(&action.uses)
     }
 
     /// Every step that exists so far with what is known of it: `steps` first, then `verify`, then

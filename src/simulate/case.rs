@@ -120,7 +120,12 @@ impl PreparedCase {
     /// A script that nothing asks for shows that the case is not about what its author thinks.
     fn unused_scripts(&self, ran: &Ran) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
-        for call in [CallKind::Action, CallKind::Probe, CallKind::Undo] {
+        let scripted = [
+            (CallKind::Action, "never runs"),
+            (CallKind::Probe, "is never probed"),
+            (CallKind::Undo, "is never undone"),
+        ];
+        for (call, what) in scripted {
             for (id, (span, _)) in scripts(&self.case, call) {
                 let used = ran.made.iter().any(|made| {
                     made.target.call == call && script_key(&self.case, &made.target) == Some(id)
@@ -128,11 +133,6 @@ impl PreparedCase {
                 if used {
                     continue;
                 }
-                let what = match call {
-                    CallKind::Action => "never runs",
-                    CallKind::Probe => "is never probed",
-                    CallKind::Undo => "is never undone",
-                };
                 let instances: Vec<&str> = ran
                     .made
                     .iter()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::steps::without_keys;
 use super::world::{Called, World, failure};
 use crate::base::{AttemptNo, Digest, EventSeq, RunId, StepId, Timestamp, Value};
-use crate::event::{Actor, EventKind, Failure, FailureKind, Outcome, RunEvent, Vote};
+use crate::event::{Actor, Ballot, EventKind, Failure, FailureKind, Outcome, RunEvent, Vote};
 use crate::language::{TestCancel, TestVote};
 use crate::plan::Plan;
 use crate::run::{
@@ -158,6 +158,9 @@ pub(super) fn simulate(
             plan_digest: setup.digest,
             actor: actor("tester"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            on_behalf_of: None,
+            changed_by: None,
+            emergency: None,
         }
     } else {
         for event in earlier {
@@ -253,6 +256,15 @@ impl Driver<'_> {
                     Command::Stop { target } => {
                         self.stop(&target);
                         Flow::On
+                    }
+                    Command::Survey { gate } => {
+                        changed = true;
+                        self.record(EventKind::GateSurveyed {
+                            step: gate,
+                            plan_digest: Some(self.setup.digest),
+                            differences: Vec::new(),
+                            policy: Value::Null,
+                        })?
                     }
                     Command::WakeAt(at) => {
                         wake = Some(at);
@@ -412,14 +424,8 @@ impl Driver<'_> {
         let Some(vote) = self.setup.votes.get(vote) else {
             return Ok(Flow::On);
         };
-        self.record(EventKind::VoteCast {
-            step: gate,
-            vote: vote.vote,
-            actor: actor(&vote.by),
-            comment: vote.comment.clone(),
-            plan_digest: self.setup.digest,
-            request: None,
-        })
+        let ballot = Ballot::plain(vote.vote, self.setup.digest, vote.comment.clone());
+        self.record(ballot.cast(gate, actor(&vote.by), None))
     }
 
     /// Records an event, or the cancelling that the setup wants to come before it.

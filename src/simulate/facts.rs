@@ -59,7 +59,7 @@ impl Facts {
             } => {
                 self.skipped.insert(step.clone());
             }
-            EventKind::StepSucceeded { step, .. } | EventKind::GateApproved { step } => {
+            EventKind::StepSucceeded { step, .. } | EventKind::GateApproved { step, .. } => {
                 self.succeeded.push(step.clone());
             }
             EventKind::StepFailed { step, attempt, .. } if !is_retried(step, *attempt, later) => {

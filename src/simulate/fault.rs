@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::world::{Answer, Called, World, failure};
 use crate::event::FailureKind;
-use crate::run::{CallKind, Target};
+use crate::run::Target;
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -34,12 +34,7 @@ pub(super) struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = &self.target.step;
-        let what = match self.target.call {
-            CallKind::Action => format!("`{step}`"),
-            CallKind::Probe => format!("the probe of `{step}`"),
-            CallKind::Undo => format!("the undo of `{step}`"),
-        };
+        let what = &self.target;
         let call = self.call + 1;
         match (self.wrong, self.call) {
             (Wrong::Once, 0) => write!(f, "{what} fails the first time"),

@@ -126,7 +126,7 @@ impl Oracle<'_> {
                 EventKind::StepSucceeded { step, .. }
                 | EventKind::StepFailed { step, .. }
                 | EventKind::StepSkipped { step, .. }
-                | EventKind::GateApproved { step } => {
+                | EventKind::GateApproved { step, .. } => {
                     ended.insert(step);
                 }
                 _ => {}

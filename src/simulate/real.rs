@@ -13,7 +13,7 @@ use super::case::PreparedCase;
 use super::driver::{End, simulate};
 use super::steps::{PlanSteps, without_keys};
 use super::story::story;
-use super::sweep::{SweepFinding, SweepReport, words};
+use super::sweep::{SweepFinding, SweepReport};
 use super::world::{Answer, Called, World, failure};
 use crate::base::{Clock, RunId, StepId, Value};
 use crate::engine::environment_view;
@@ -154,7 +154,7 @@ impl RealWorld<'_> {
         }
         let first = self.call(called, action, called.inputs)?;
         let twice = match target.call {
-            CallKind::Probe => false,
+            CallKind::Probe | CallKind::Read(_) | CallKind::Notice(_) => false,
             CallKind::Action => action.effect == Effect::Idempotent,
             CallKind::Undo => action.effect != Effect::Once,
         };
@@ -167,8 +167,7 @@ impl RealWorld<'_> {
             Err(failure) => {
                 let message = format!(
                     "{} may be repeated, but fails the second time: {}",
-                    words(target),
-                    failure.error
+                    target, failure.error
                 );
                 self.wrong.push(message);
                 return Ok(first);
@@ -217,7 +216,7 @@ impl RealWorld<'_> {
             self.wrong.push(format!(
                 "{} may be repeated, but {verb} something else the second time: {}; if that is right, name \
                  it under `varies`",
-                words(target),
+                target,
                 differing.join(", ")
             ));
         }

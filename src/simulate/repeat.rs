@@ -6,7 +6,7 @@ use super::driver::{Ran, Setup};
 use super::fault::{Fault, Wrong};
 use super::steps::PlanSteps;
 use super::stretch::stretched;
-use super::sweep::{POLLS, Sweep, SweepReport, common, same_end, words};
+use super::sweep::{POLLS, Sweep, SweepReport, common, same_end};
 use crate::base::Value;
 use crate::event::EventKind;
 use crate::model::{ActionCatalog, Effect};
@@ -67,24 +67,21 @@ fn repeat_all(
         };
         let before = whole.until(at + 1);
         let after = sweep.simulate(setup, faults, &before.events)?;
-        let scenario = format!("{prefix}{} is done twice", words(&target));
+        let scenario = format!("{prefix}{} is done twice", target);
         let first = inputs(before.made.iter().rev(), &target);
         let second = inputs(after.made.iter(), &target);
         match (first, second) {
             (Some(first), Some(second)) if first != second => {
                 let message = format!(
                     "{} may be repeated, but does something else the second time: {second} after {first}",
-                    words(&target)
+                    target
                 );
                 sweep.found("repeat", message, &scenario, &after.events);
             }
             _ => {}
         }
         if !same_end(sweep.plan, whole, &before, &after) {
-            let message = format!(
-                "the run ends otherwise when {} is done twice",
-                words(&target)
-            );
+            let message = format!("the run ends otherwise when {} is done twice", target);
             sweep.found("repeat", message, &scenario, &after.events);
         }
     }

@@ -125,6 +125,7 @@ impl<'a> PlanSteps<'a> {
                 PlanRollback::Undo { action, .. } => Some(action),
                 PlanRollback::Irreversible { .. } => None,
             },
+            CallKind::Read(_) | CallKind::Notice(_) => None,
         }
     }
 }

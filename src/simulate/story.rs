@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{AttemptNo, StepId};
-use crate::event::{EventKind, Failure, RunEvent, SkipReason, Vote};
+use crate::event::{EventKind, Failure, RunEvent, SkipReason};
 
 /// One line of a timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,7 @@ fn told(event: &EventKind) -> Option<String> {
                 format!("{step} is skipped: `{condition}` holds already")
             }
             SkipReason::PartEnded | SkipReason::RunEnded => format!("{step} is not run any more"),
+            SkipReason::NotApproved => format!("{step} is skipped: nothing was approved"),
         },
         EventKind::StepInterrupted { step, .. } => {
             format!("{step}: nobody knows whether it ran; a person must say")
@@ -87,13 +88,25 @@ fn told(event: &EventKind) -> Option<String> {
         EventKind::GateOpened { step, message, .. } => format!("{step} asks: {message}"),
         EventKind::VoteCast {
             step, vote, actor, ..
-        } => match vote {
-            Vote::Approve => format!("{} approves {step}", actor.name),
-            Vote::Reject => format!("{} rejects {step}", actor.name),
-        },
-        EventKind::GateApproved { step } => format!("{step} is approved"),
+        } => format!("{} {} {step}", actor.name, vote.verb()),
+        EventKind::GateApproved { step, .. } => format!("{step} is approved"),
         EventKind::GateRejected { step } => format!("{step} is rejected"),
         EventKind::GateExpired { step } => format!("{step} lapses"),
+        EventKind::GateReadStarted { .. }
+        | EventKind::GateRead { .. }
+        | EventKind::GateSurveyed { .. }
+        | EventKind::GateHeld { .. }
+        | EventKind::GateVoided { .. }
+        | EventKind::GateEscalated { .. }
+        | EventKind::GateNotified { .. }
+        | EventKind::GateParked { .. }
+        | EventKind::RewindStarted { .. }
+        | EventKind::RewindFinished { .. } => {
+            format!("{} {}", event.step()?, event.at_gate()?)
+        }
+        EventKind::RunReviewed { actor, verdict, .. } => {
+            format!("{} looked at the run: {}", actor.name, verdict.as_str())
+        }
         EventKind::CancelRequested { .. } => "the run is cancelled".to_owned(),
         EventKind::RunTimedOut => "the time of the run is up".to_owned(),
         EventKind::RollbackStarted { steps, .. } => {

@@ -232,7 +232,7 @@ impl<'a> Sweep<'a> {
                 let message = format!(
                     "{} is `once` and was called {calls} times; take its `retry` away, or say that it is \
                      `effect: {{ is: idempotent, reason: … }}`",
-                    words(&target)
+                    target
                 );
                 self.found("once", message, scenario, &ran.events);
             }
@@ -390,10 +390,7 @@ impl<'a> Sweep<'a> {
         .collect();
         for (target, calls) in once_calls(self.steps, &both) {
             if calls > baseline.get(&target).copied().unwrap_or(0) {
-                let message = format!(
-                    "{} is `once` and is done again after a crash",
-                    words(&target)
-                );
+                let message = format!("{} is `once` and is done again after a crash", target);
                 self.found("once", message, scenario, &after.events);
             }
         }
@@ -498,15 +495,6 @@ fn once_calls(steps: &PlanSteps<'_>, targets: &[&Target]) -> Vec<(Target, usize)
         .into_iter()
         .map(|(target, calls)| (target.clone(), calls))
         .collect()
-}
-
-pub(super) fn words(target: &Target) -> String {
-    let step = &target.step;
-    match target.call {
-        CallKind::Action => format!("`{step}`"),
-        CallKind::Probe => format!("the probe of `{step}`"),
-        CallKind::Undo => format!("the undo of `{step}`"),
-    }
 }
 
 fn is_late_poll(event: &EventKind) -> bool {

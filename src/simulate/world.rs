@@ -112,7 +112,7 @@ impl World for ScriptedWorld<'_> {
 /// The scripts of one kind of call.
 pub(super) fn scripts(case: &TestCase, call: CallKind) -> &Scripts {
     match call {
-        CallKind::Action => &case.steps,
+        CallKind::Action | CallKind::Read(_) | CallKind::Notice(_) => &case.steps,
         CallKind::Probe => &case.probes,
         CallKind::Undo => &case.undo,
     }

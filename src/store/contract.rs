@@ -8,7 +8,7 @@ use super::samples::{
 };
 use super::{FindRunError, MemoryStore, RequestKind, RunFilter, RunStore, SqliteStore, StoreError};
 use crate::base::{Digest, EventSeq, RunId};
-use crate::event::{Outcome, RunStatus, Vote};
+use crate::event::{Ballot, Outcome, RunStatus, Vote};
 
 fn create(store: &dyn RunStore, id: RunId) {
     block_on(store.create_run(new_run(id), event(id, 1, created()), owner(1))).expect("created");
@@ -276,9 +276,11 @@ fn requests_wait_in_order_for_their_run(store: &dyn RunStore) {
     create(store, other);
     let vote = RequestKind::Vote {
         gate: Some(super::samples::step("go")),
-        vote: Vote::Approve,
-        comment: Some("looks good".to_owned()),
-        plan_digest: Digest::of_bytes(b"plan"),
+        ballot: Ballot::plain(
+            Vote::Approve,
+            Digest::of_bytes(b"plan"),
+            Some("looks good".to_owned()),
+        ),
     };
     let cancel = RequestKind::Cancel { reason: None };
     let add = |run, kind: &RequestKind| {

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{EngineOwner, NewRun};
 use crate::base::{AttemptNo, Digest, ErrorChain, EventSeq, RunId, StepId, Timestamp, Value};
 use crate::event::{
-    Actor, EventKind, Failure, FailureKind, LogRef, LoopInstance, Outcome, RollbackCause,
-    RollbackResult, RunEvent, SkipReason, Vote,
+    Actor, Difference, EventKind, Failure, FailureKind, LogRef, LoopInstance, Outcome,
+    ReviewVerdict, RollbackCause, RollbackResult, RunEvent, SignedVote, SkipReason, Vote,
 };
 
 /// A fixed point in time, so many milliseconds later.
@@ -71,6 +71,9 @@ pub(crate) fn created() -> EventKind {
         plan_digest: Digest::of_bytes(b"plan"),
         actor: actor(),
         version: "0.1.0".to_owned(),
+        on_behalf_of: None,
+        changed_by: None,
+        emergency: None,
     }
 }
 
@@ -205,6 +208,11 @@ pub(crate) fn every_event(run: RunId) -> Vec<RunEvent> {
             comment: Some("go on".to_owned()),
             plan_digest: Digest::of_bytes(b"plan"),
             request: Some(7),
+            round: 1,
+            to: None,
+            inputs: Default::default(),
+            id: None,
+            signed: None,
         },
         EventKind::VoteCast {
             step: step("go2"),
@@ -216,8 +224,19 @@ pub(crate) fn every_event(run: RunId) -> Vec<RunEvent> {
             comment: None,
             plan_digest: Digest::of_bytes(b"plan"),
             request: None,
+            round: 2,
+            to: Some(step("pay")),
+            inputs: [("grace".to_owned(), json!("5s"))].into_iter().collect(),
+            id: Some("01M835H6W10000000000000001".to_owned()),
+            signed: Some(Box::new(SignedVote {
+                statement: "{}\n".to_owned(),
+                signature: "-----BEGIN SSH SIGNATURE-----\n".to_owned(),
+            })),
         },
-        EventKind::GateApproved { step: step("go") },
+        EventKind::GateApproved {
+            step: step("go"),
+            confirmed: None,
+        },
         EventKind::GateRejected { step: step("go2") },
         EventKind::GateExpired { step: step("go3") },
         EventKind::CancelRequested {
@@ -326,9 +345,106 @@ pub(crate) fn every_event(run: RunId) -> Vec<RunEvent> {
         .chain(undoing)
         .chain(taken_over)
         .chain(parts)
+        .chain(at_gates())
         .zip(1..)
         .map(|(kind, seq)| event(run, seq, kind))
         .collect()
+}
+
+/// What happens at a gate beside opening, votes and its end, and around a run.
+fn at_gates() -> Vec<EventKind> {
+    let go = || step("go");
+    let difference = || Difference {
+        what: "policy: rules.high.quorum".to_owned(),
+        before: "1 of dba".to_owned(),
+        after: "2 of dba".to_owned(),
+    };
+    let failure = || Failure {
+        sort: FailureKind::Unavailable,
+        error: ErrorChain::new("refused"),
+        hint: None,
+        log_tail: Vec::new(),
+    };
+    vec![
+        EventKind::GateReadStarted {
+            step: go(),
+            read: step("before"),
+        },
+        EventKind::GateRead {
+            step: go(),
+            read: step("before"),
+            outputs: json!({"pid": 7}),
+            failure: None,
+        },
+        EventKind::GateRead {
+            step: go(),
+            read: step("before"),
+            outputs: Value::Null,
+            failure: Some(failure()),
+        },
+        EventKind::GateSurveyed {
+            step: go(),
+            plan_digest: Some(Digest::of_bytes(b"plan")),
+            differences: vec![],
+            policy: Value::Null,
+        },
+        EventKind::GateSurveyed {
+            step: go(),
+            plan_digest: None,
+            differences: vec![difference()],
+            policy: json!({"file": "policy.yaml"}),
+        },
+        EventKind::GateHeld {
+            step: go(),
+            until: Some(at(90_000)),
+            reason: "freeze \"year end\"".to_owned(),
+        },
+        EventKind::GateVoided {
+            step: go(),
+            differences: vec![difference()],
+        },
+        EventKind::GateEscalated {
+            step: go(),
+            level: 1,
+            role: "team-lead".to_owned(),
+            channel: Some("ops".to_owned()),
+            respond_by: Some(at(60_000)),
+        },
+        EventKind::GateNotified {
+            step: go(),
+            level: 1,
+            failure: None,
+        },
+        EventKind::GateNotified {
+            step: go(),
+            level: 2,
+            failure: Some(failure()),
+        },
+        EventKind::GateParked { step: go() },
+        EventKind::GateApproved {
+            step: go(),
+            confirmed: Some(Digest::of_bytes(b"plan")),
+        },
+        EventKind::RewindStarted {
+            step: go(),
+            to: step("pay"),
+            steps: vec![step("pay")],
+        },
+        EventKind::RewindFinished {
+            step: go(),
+            to: step("pay"),
+        },
+        EventKind::StepSkipped {
+            step: step("clean"),
+            reason: SkipReason::NotApproved,
+        },
+        EventKind::RunReviewed {
+            actor: actor(),
+            verdict: ReviewVerdict::Accept,
+            comment: "it was on fire".to_owned(),
+            signed: None,
+        },
+    ]
 }
 
 /// A number for each kind. It has no default arm, so a new kind does not compile until it is here,
@@ -363,12 +479,23 @@ fn number(kind: &EventKind) -> usize {
         EventKind::StepProbeStarted { .. } => 25,
         EventKind::StepProbed { .. } => 26,
         EventKind::StepTimedOut { .. } => 27,
+        EventKind::GateReadStarted { .. } => 28,
+        EventKind::GateRead { .. } => 29,
+        EventKind::GateSurveyed { .. } => 30,
+        EventKind::GateHeld { .. } => 31,
+        EventKind::GateVoided { .. } => 32,
+        EventKind::GateEscalated { .. } => 33,
+        EventKind::GateNotified { .. } => 34,
+        EventKind::GateParked { .. } => 35,
+        EventKind::RewindStarted { .. } => 36,
+        EventKind::RewindFinished { .. } => 37,
+        EventKind::RunReviewed { .. } => 38,
     }
 }
 
 #[test]
 fn there_is_a_sample_of_every_kind_of_event() {
-    let mut seen = [false; 28];
+    let mut seen = [false; 39];
     for event in every_event(run_id(1)) {
         seen[number(&event.event)] = true;
     }

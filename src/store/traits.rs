@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, EventSeq, RunId, Timestamp};
-use crate::event::{Actor, Outcome, RunEvent, RunStatus, Vote};
+use crate::event::{Actor, Ballot, Outcome, RunEvent, RunStatus};
 use crate::handler::BoxFuture;
 
 /// Why the store could not do it. Nothing was half done: a failed append stored nothing.
@@ -153,7 +153,7 @@ pub struct RunFilter {
 }
 
 /// Something another process asks of the engine that drives a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// Rises with every request of the store; an event that carries it proves that it was applied.
     pub id: u64,
@@ -168,19 +168,15 @@ pub struct Request {
 }
 
 /// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RequestKind {
     /// A vote at a gate.
     Vote {
         /// The approval step; `None`: the only gate that is open.
         gate: Option<crate::base::StepId>,
-        /// Yes or no.
-        vote: Vote,
-        /// Why.
-        comment: Option<String>,
-        /// The plan that the voter saw.
-        plan_digest: Digest,
+        /// What is said.
+        ballot: Ballot,
     },
     /// End the run.
     Cancel {

@@ -9,7 +9,7 @@ use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::Record;
 use crate::cli::runtime::block_on;
-use crate::event::Vote;
+use crate::event::{Ballot, Vote};
 use crate::plan::Plan;
 use crate::report::{Places, Timeline, shell_word};
 use crate::settings::SystemClock;
@@ -21,9 +21,7 @@ pub(super) fn vote(context: &Context, args: &VoteArgs, vote: Vote) -> Result<Exi
     let gate = open_gate(&record, &run, &places, args.gate.as_deref(), vote)?;
     let kind = RequestKind::Vote {
         gate: Some(gate.clone()),
-        vote,
-        comment: args.comment.clone(),
-        plan_digest: run.plan_digest,
+        ballot: Ballot::plain(vote, run.plan_digest, args.comment.clone()),
     };
     ask(context, &record, run.id, kind)?;
     let driven = run.owner.as_ref().is_some_and(|o| record.is_alive(o));
@@ -33,12 +31,9 @@ pub(super) fn vote(context: &Context, args: &VoteArgs, vote: Vote) -> Result<Exi
         }))?;
         return Ok(ExitStatus::SUCCEEDED);
     }
-    let verb = match vote {
-        Vote::Approve => "approved",
-        Vote::Reject => "rejected",
-    };
+    let verb = vote.as_str();
     context.out.line(format_args!(
-        "{verb} gate `{gate}` of {} ({})",
+        "voted {verb} at gate `{gate}` of {} ({})",
         run.runbook, places.prefix
     ))?;
     if driven {
@@ -118,10 +113,7 @@ fn open_gate(
     let timeline = Timeline::of(&plan, &events);
     let open: Vec<StepId> = timeline.open_gates().map(|row| row.id.clone()).collect();
     let status = format!("runbook status {}", places.prefix);
-    let verb = match vote {
-        Vote::Approve => "approve",
-        Vote::Reject => "reject",
-    };
+    let verb = vote.as_str();
     let choose = |message: String| {
         let error = CliError::new(ErrorKind::Usage, message);
         let near = wanted.and_then(|wanted| did_you_mean(wanted, open.iter().map(StepId::as_str)));

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::support::{World, digest, options, outputs_of, wait_for};
 use crate::base::{HumanDuration, StepId};
 use crate::engine::{Engine, EngineError, RunEnd};
-use crate::event::{EventKind, FailureKind, Outcome, Vote};
+use crate::event::{Ballot, EventKind, FailureKind, Outcome, Vote};
 use crate::model::{Effect, Escape};
 use crate::plan::{Expr, Plan, PlanRollback, PlanStep};
 use crate::run::testing::{action, gate, plan, step};
@@ -261,9 +261,7 @@ async fn a_waiting_run_is_left_and_goes_on_after_a_vote() {
             run,
             RequestKind::Vote {
                 gate: StepId::new("ok").ok(),
-                vote: Vote::Approve,
-                comment: Some("fine".into()),
-                plan_digest: digest(&made),
+                ballot: Ballot::plain(Vote::Approve, digest(&made), Some("fine".into())),
             },
         )
         .await;
@@ -288,9 +286,7 @@ async fn a_vote_from_another_process_reaches_a_waiting_engine_and_a_stale_one_do
     wait_for(&mut handle, "gate_opened", "ok").await;
     let vote = |vote, plan_digest| RequestKind::Vote {
         gate: StepId::new("ok").ok(),
-        vote,
-        comment: None,
-        plan_digest,
+        ballot: Ballot::plain(vote, plan_digest, None),
     };
     let other = crate::base::Digest::of_bytes(b"another plan");
     world.ask(handle.run, vote(Vote::Reject, other)).await;

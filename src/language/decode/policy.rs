@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::environment::named;
 use super::fields::{Field, Fields};
 use super::head::open_file;
 use super::keys::{PERSON, POLICY, RISK, RISK_RULE, ROLE};
 use super::reader::Reader;
 use crate::base::{Diagnostics, SourceFile, Spanned};
-use crate::model::{Policy, PolicyPerson, PolicyRole, Risk, RiskRule};
+use crate::model::{
+    AuditRule, Policy, PolicyCalendar, PolicyPerson, PolicyRole, Quorum, Risk, RiskRule,
+};
 
 /// Reads a policy.
 ///
@@ -44,6 +48,22 @@ pub fn decode_policy(source: &Arc<SourceFile>, diags: &mut Diagnostics) -> Optio
         people: people?,
         roles: roles?,
         risk: risk?,
+        self_approval: None,
+        exclude_author: None,
+        require_signatures: None,
+        environments: IndexMap::new(),
+        calendar: PolicyCalendar {
+            time_zone: None,
+            business_days: Vec::new(),
+            business_hours: None,
+            holidays: Vec::new(),
+        },
+        windows: Vec::new(),
+        freezes: Vec::new(),
+        escalation: Vec::new(),
+        emergency: None,
+        reviews: Vec::new(),
+        audit: AuditRule::default(),
     })
 }
 
@@ -76,8 +96,18 @@ fn read_rule(r: &mut Reader<'_>, mut f: Fields) -> Option<RiskRule> {
     f.done();
     let role = role?;
     let good = r.name(&role, "name of a role", role.span);
-    good.then_some(RiskRule {
-        role,
-        quorum: quorum.unwrap_or(1),
+    let span = role.span;
+    good.then(|| RiskRule {
+        span,
+        quorum: vec![Spanned::new(
+            Quorum {
+                count: quorum.unwrap_or(1),
+                role: role.value,
+            },
+            span,
+        )],
+        expiry: None,
+        vote_expiry: None,
+        on_expiry: None,
     })
 }

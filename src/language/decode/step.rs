@@ -120,6 +120,7 @@ pub(super) fn read_step(
     let template = r.boolean(f.take("template")).unwrap_or(true);
     fields.done();
     Some(Step {
+        gate: None,
         span,
         id: id?,
         name,

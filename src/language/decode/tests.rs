@@ -417,7 +417,7 @@ fn a_policy_is_read() {
     let rules: Vec<_> = read
         .risk
         .iter()
-        .map(|(risk, rule)| (risk.value, rule.quorum))
+        .map(|(risk, rule)| (risk.value, rule.quorum[0].value.count))
         .collect();
     assert_eq!(rules, [(Risk::Low, 1), (Risk::High, 2)]);
 }

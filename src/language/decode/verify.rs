@@ -78,6 +78,7 @@ fn read_condition(
         span: head,
     };
     Some(Step {
+        gate: None,
         span,
         id,
         name: message,

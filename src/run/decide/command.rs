@@ -1,5 +1,7 @@
 //! What the core may ask of its driver.
 
+use std::fmt;
+
 use crate::base::{StepId, Timestamp, Value};
 use crate::event::EventKind;
 
@@ -34,6 +36,36 @@ pub enum CallKind {
     Action,
     /// What undoes it.
     Undo,
+    /// Of a gate: its read step at this position of `gate.reads`, asked again.
+    Read(u32),
+    /// Of a gate: the message of this level of the escalation chain.
+    Notice(u32),
+}
+
+impl CallKind {
+    /// What tells it from the step's action in names of files and keys; `None` for the action.
+    pub fn tag(self) -> Option<String> {
+        match self {
+            Self::Action => None,
+            Self::Probe => Some("unless".to_owned()),
+            Self::Undo => Some("undo".to_owned()),
+            Self::Read(n) => Some(format!("read-{n}")),
+            Self::Notice(level) => Some(format!("notice-{level}")),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = &self.step;
+        match self.call {
+            CallKind::Action => write!(f, "`{step}`"),
+            CallKind::Probe => write!(f, "the probe of `{step}`"),
+            CallKind::Undo => write!(f, "the undo of `{step}`"),
+            CallKind::Read(_) => write!(f, "a second look for `{step}`"),
+            CallKind::Notice(level) => write!(f, "the message of level {level} of `{step}`"),
+        }
+    }
 }
 
 /// What the driver is to do.
@@ -45,7 +77,8 @@ pub enum Command {
     Call {
         /// What for.
         target: Target,
-        /// The intent: `StepProbeStarted`, `StepStarted`, `StepPollStarted` or `UndoStarted`.
+        /// The intent: `StepProbeStarted`, `StepStarted`, `StepPollStarted`, `UndoStarted`,
+        /// `GateReadStarted` or `GateEscalated`.
         intent: EventKind,
         /// The rendered inputs. Secrets are markers.
         inputs: Value,
@@ -56,6 +89,12 @@ pub enum Command {
     Stop {
         /// Whose handler.
         target: Target,
+    },
+    /// Read the files again, compare the plan that they give now with the run's plan, and record
+    /// `GateSurveyed`. Asked again until that is recorded.
+    Survey {
+        /// The gate whose votes suffice.
+        gate: StepId,
     },
     /// Decide again at this time, at the latest.
     WakeAt(Timestamp),

@@ -1,18 +1,20 @@
 //! Steps: starts, polls, retries, time limits, gates, and the probe of `unless`.
 
+use std::collections::BTreeSet;
+
 use super::command::{CallKind, Command, Target};
 use super::decider::Decider;
 use crate::base::{AttemptNo, Timestamp, Value};
 use crate::event::{EventKind, Failure, SkipReason};
 use crate::language::ExprError;
-use crate::model::Effect;
+use crate::model::{Effect, Risk};
 use crate::plan::{PlanAction, PlanStep};
 use crate::run::eval::{self, Place};
 use crate::run::node::{NodeKind, NodeStatus, Phase};
+use crate::run::policy::{Electorate, Verdict, verdict};
 use crate::run::retry;
 use crate::run::settle::{deadline, expression, never_held};
 use crate::run::transition::millis;
-use crate::run::verdict::{Verdict, verdict};
 
 /// The action that the engine performs itself.
 const APPROVAL: &str = "approval";
@@ -144,12 +146,22 @@ impl Decider<'_> {
 
     fn gate(&mut self, i: usize, expires_at: Option<Timestamp>) {
         let step = self.state.nodes[i].id.clone();
-        let judged = match self.state.plan_digest {
-            Some(digest) => verdict(&self.state.nodes[i].votes, &digest),
-            None => Verdict::Pending,
+        let Some(plan_digest) = self.state.plan_digest else {
+            return;
         };
-        match judged {
-            Verdict::Approved => self.record(EventKind::GateApproved { step }),
+        let electorate = Electorate {
+            policy: self.state.plan.policy.as_deref(),
+            risk: Risk::Low,
+            excluded: &BTreeSet::new(),
+            plan_digest,
+            round: 1,
+        };
+        match verdict(&electorate, &self.state.nodes[i].votes, self.now).verdict {
+            Verdict::SentBack { .. } => {}
+            Verdict::Approved => self.record(EventKind::GateApproved {
+                step,
+                confirmed: None,
+            }),
             Verdict::Rejected => self.record(EventKind::GateRejected { step }),
             Verdict::Pending => {
                 if let Some(at) = expires_at

@@ -254,6 +254,7 @@ impl Case {
             }
             CallKind::Action => (self.fails(&target.step), node.attempt.0),
             CallKind::Undo => (self.undo_fails(&target.step), node.undo_attempt.0),
+            CallKind::Read(_) | CallKind::Notice(_) => (0, 0),
         };
         if attempt <= fails {
             return Err(failure(FailureKind::Error));

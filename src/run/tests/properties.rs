@@ -188,7 +188,7 @@ fn oracle_story(case: &Case) -> Vec<String> {
                     settled.insert(&gate.id);
                     done.push(gate);
                 }
-                Vote::Reject => ended = Some((true, Outcome::Rejected)),
+                _ => ended = Some((true, Outcome::Rejected)),
             }
         }
         for next in startable {
@@ -338,7 +338,7 @@ fn invariants(case: &Case, events: &[RunEvent]) -> Result<(), TestCaseError> {
                     settled.insert(step);
                 }
             }
-            EventKind::GateApproved { step } => {
+            EventKind::GateApproved { step, .. } => {
                 settled.insert(step);
                 succeeded.insert(step);
             }

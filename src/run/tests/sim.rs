@@ -29,6 +29,7 @@ pub(crate) fn action(uses: &str, effect: Effect) -> PlanAction {
 
 pub(crate) fn step(name: &str, needs: &[&str]) -> PlanStep {
     PlanStep {
+        gate: None,
         id: id(name),
         name: None,
         line: 1,
@@ -81,6 +82,7 @@ pub(crate) fn gate(name: &str, needs: &[&str]) -> PlanStep {
 
 pub(crate) fn plan(steps: Vec<PlanStep>, finally: Vec<PlanStep>) -> Plan {
     Plan {
+        policy: None,
         format: PLAN_FORMAT,
         runbook: PlanRunbook {
             name: "test".into(),
@@ -158,6 +160,9 @@ impl Sim {
             plan_digest: digest(),
             actor: actor(),
             version: "0".into(),
+            on_behalf_of: None,
+            changed_by: None,
+            emergency: None,
         });
         sim
     }
@@ -201,6 +206,11 @@ impl Sim {
             comment: None,
             plan_digest: digest(),
             request: None,
+            round: 1,
+            to: None,
+            inputs: Default::default(),
+            id: None,
+            signed: None,
         });
     }
 
@@ -233,6 +243,7 @@ impl Sim {
                             *stopped |= *running == target;
                         }
                     }
+                    Command::Survey { .. } => {}
                     Command::WakeAt(at) => wake = Some(at),
                 }
             }

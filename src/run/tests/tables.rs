@@ -449,7 +449,10 @@ fn what_cannot_follow_is_refused() {
         (started("nowhere", 1), 2, "no such step"),
         (started("z", 1), 2, "nothing of its part"),
         (
-            EventKind::GateApproved { step: id("a") },
+            EventKind::GateApproved {
+                step: id("a"),
+                confirmed: None,
+            },
             2,
             "not an open gate",
         ),

@@ -5,8 +5,8 @@ use crate::base::{StepId, Timestamp};
 use crate::event::{EventKind, Outcome, RunEvent};
 use crate::run::frame::ROOT;
 use crate::run::node::{Halt, NodeStatus, Phase, Stage, Undo};
+use crate::run::policy::CastVote;
 use crate::run::state::{IllegalTransition, RunState};
-use crate::run::verdict::CastVote;
 
 /// Why an event cannot follow, before it is given its position and name.
 pub(super) type Refused = String;
@@ -161,6 +161,11 @@ impl RunState {
                 comment,
                 plan_digest,
                 request,
+                round,
+                to,
+                inputs,
+                id,
+                signed: _,
             } => {
                 let i = self.gate(step)?;
                 self.nodes[i].votes.push(CastVote {
@@ -169,11 +174,15 @@ impl RunState {
                     comment: comment.clone(),
                     plan_digest: *plan_digest,
                     at,
+                    round: *round,
+                    to: to.clone(),
+                    inputs: inputs.clone(),
+                    id: id.clone(),
                 });
                 self.note_request(*request);
                 Ok(())
             }
-            EventKind::GateApproved { step } => {
+            EventKind::GateApproved { step, .. } => {
                 let i = self.gate(step)?;
                 self.nodes[i].outputs = gate_outputs(&self.nodes[i], at);
                 self.close_gate(i, at);
@@ -234,6 +243,17 @@ impl RunState {
                 Ok(())
             }
             EventKind::RunFinished { outcome, .. } => self.run_finished(*outcome),
+            EventKind::GateReadStarted { .. }
+            | EventKind::GateRead { .. }
+            | EventKind::GateSurveyed { .. }
+            | EventKind::GateHeld { .. }
+            | EventKind::GateVoided { .. }
+            | EventKind::GateEscalated { .. }
+            | EventKind::GateNotified { .. }
+            | EventKind::GateParked { .. }
+            | EventKind::RewindStarted { .. }
+            | EventKind::RewindFinished { .. }
+            | EventKind::RunReviewed { .. } => Err("it is not its time".to_owned()),
         }
     }
 

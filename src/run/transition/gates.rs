@@ -4,8 +4,8 @@ use super::apply::{Refused, millis};
 use crate::base::{AttemptNo, StepId, Timestamp, Value};
 use crate::event::Vote;
 use crate::run::node::{Halt, Node, NodeStatus, Stage};
+use crate::run::policy::CastVote;
 use crate::run::state::RunState;
-use crate::run::verdict::CastVote;
 
 impl RunState {
     pub(super) fn gate(&self, step: &StepId) -> Result<usize, Refused> {

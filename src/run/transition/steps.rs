@@ -154,6 +154,7 @@ impl RunState {
                 self.leave(i, NodeStatus::Skipped);
             }
             SkipReason::RunEnded => return Err("it is not an open gate".to_owned()),
+            SkipReason::NotApproved => return Err("it needs no approval".to_owned()),
         }
         Ok(())
     }

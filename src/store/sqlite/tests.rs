@@ -430,9 +430,11 @@ fn write_golden_database() {
     for kind in [
         crate::store::RequestKind::Vote {
             gate: Some(crate::store::samples::step("go")),
-            vote: crate::event::Vote::Approve,
-            comment: None,
-            plan_digest: new_run(id).plan_digest,
+            ballot: crate::event::Ballot::plain(
+                crate::event::Vote::Approve,
+                new_run(id).plan_digest,
+                None,
+            ),
         },
         crate::store::RequestKind::Cancel {
             reason: Some("enough".to_owned()),
