@@ -1,10 +1,12 @@
 //! What can be asked of a run's state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::decide::{CallKind, Target};
 use super::frame::Progress;
 use super::node::{Halt, Node, NodeStatus, Phase, Stage, Undo};
+use super::policy::Electorate;
 use super::state::RunState;
 use crate::base::{Digest, EventSeq, RunId, StepId, Timestamp, Value};
 use crate::event::{Outcome, RollbackResult, RunStatus};
@@ -130,6 +132,19 @@ impl RunState {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Who may vote at an open gate, and what it takes.
+    pub fn electorate(&self, step: &StepId) -> Option<Electorate<'_>> {
+        static NOBODY: BTreeSet<String> = BTreeSet::new();
+        let gate = self.plan_step(step)?.gate.as_deref();
+        Some(Electorate {
+            policy: self.plan.policy.as_deref(),
+            risk: gate.map_or(self.plan.runbook.risk, |gate| gate.risk),
+            excluded: &NOBODY,
+            plan_digest: self.plan_digest?,
+            round: 1,
+        })
     }
 
     /// Whether nothing can happen but by a vote or by time: only gates are open, and nothing is due to start.
