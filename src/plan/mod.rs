@@ -2,8 +2,10 @@
 
 mod block;
 mod build;
+mod demands;
 mod expr;
 mod for_each;
+mod gates;
 mod inputs;
 mod lookup;
 mod no_return;
