@@ -84,8 +84,11 @@ fn plans(before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Fo
         lists(name, "", before.get(key), after.get(key), found);
     }
     let rest = |map: &Map<String, Value>| -> Map<String, Value> {
-        let rest = map.iter().filter(|(key, _)| LISTS.iter().all(|(list, _)| list != key));
-        rest.map(|(key, value)| (key.clone(), value.clone())).collect()
+        let rest = map
+            .iter()
+            .filter(|(key, _)| LISTS.iter().all(|(list, _)| list != key));
+        rest.map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     };
     let (before, after) = (rest(before), rest(after));
     for (key, old, new) in pairs(&before, &after) {
@@ -103,7 +106,9 @@ fn plans(before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Fo
             ("environment", Some(Value::Object(old)), Some(Value::Object(new))) => {
                 environments(old, new, found);
             }
-            ("policy", None, Some(_)) => found.push("a policy applies now", String::new(), String::new()),
+            ("policy", None, Some(_)) => {
+                found.push("a policy applies now", String::new(), String::new())
+            }
             ("policy", Some(_), None) => {
                 found.push("no policy applies any more", String::new(), String::new());
             }
@@ -139,7 +144,13 @@ fn environments(before: &Map<String, Value>, after: &Map<String, Value>, found: 
 }
 
 /// Two lists of steps, matched by their ids. `outer`: the path of the step that holds them.
-fn lists(name: &str, outer: &str, before: Option<&Value>, after: Option<&Value>, found: &mut Found) {
+fn lists(
+    name: &str,
+    outer: &str,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    found: &mut Found,
+) {
     let (before, after) = (steps(before), steps(after));
     let old: BTreeMap<&str, &Value> = before.iter().copied().collect();
     let new: BTreeMap<&str, &Value> = after.iter().copied().collect();
@@ -161,7 +172,9 @@ fn lists(name: &str, outer: &str, before: Option<&Value>, after: Option<&Value>,
     // Ids in common in another order: it is what the plan says first, though not what runs first.
     let common = |list: &[(&str, &Value)], other: &BTreeMap<&str, &Value>| -> Vec<String> {
         let ids = list.iter().map(|(id, _)| *id);
-        ids.filter(|id| other.contains_key(id)).map(str::to_owned).collect()
+        ids.filter(|id| other.contains_key(id))
+            .map(str::to_owned)
+            .collect()
     };
     let (was, is) = (common(&before, &new), common(&after, &old));
     if was != is {
@@ -175,8 +188,6 @@ fn lists(name: &str, outer: &str, before: Option<&Value>, after: Option<&Value>,
 
 fn steps(list: Option<&Value>) -> Vec<(&str, &Value)> {
     let list = list.and_then(Value::as_array);
-    let id = |step: &'_ Value| step.get("id").and_then(Value::as_str).map(str::to_owned);
-    debug_assert!(list.into_iter().flatten().all(|step| id(step).is_some()));
     list.into_iter()
         .flatten()
         .filter_map(|step| Some((step.get("id")?.as_str()?, step)))
@@ -221,7 +232,11 @@ fn pairs<'m>(
     before: &'m Map<String, Value>,
     after: &'m Map<String, Value>,
 ) -> impl Iterator<Item = (&'m str, Option<&'m Value>, Option<&'m Value>)> {
-    let keys: BTreeSet<&str> = before.keys().chain(after.keys()).map(String::as_str).collect();
+    let keys: BTreeSet<&str> = before
+        .keys()
+        .chain(after.keys())
+        .map(String::as_str)
+        .collect();
     keys.into_iter()
         .map(|key| (key, before.get(key), after.get(key)))
         .filter(|(_, old, new)| old != new)
@@ -240,26 +255,29 @@ fn optional(what: &str, before: Option<&Value>, after: Option<&Value>, found: &m
 /// Two values: of maps those of their keys that differ, of expressions what they give.
 fn values(what: &str, before: &Value, after: &Value, found: &mut Found) {
     match (bare(before), bare(after)) {
+        (old, new) if old == new => {
+            // Only the kind of the expression differs: what was a template is now a plain text.
+            found.push(what, canonical_clipped(before), canonical_clipped(after));
+        }
         (Value::Object(old), Value::Object(new)) => {
             for (key, old, new) in pairs(old, new) {
                 optional(&format!("{what}.{key}"), old, new, found);
             }
         }
-        (old, new) if old == new => {
-            // Only the kind of the expression differs: the text of a template is now a plain value.
-            found.push(what, canonical_clipped(before), canonical_clipped(after));
-        }
         (old, new) => found.push(what, text(old), text(new)),
     }
 }
 
-/// Of `{kind: ..., value: ...}`, the stored form of an expression, the value.
+/// Of `{kind: ..., value: ...}`, the stored form of an expression, the value; of a template its text.
 fn bare(value: &Value) -> &Value {
     let Value::Object(map) = value else {
         return value;
     };
     match (map.len(), map.get("kind"), map.get("value")) {
-        (2, Some(Value::String(_)), Some(inner)) => inner,
+        (2, Some(Value::String(kind)), Some(inner)) => match inner.get("text") {
+            Some(text) if kind == "template" => text,
+            _ => inner,
+        },
         _ => value,
     }
 }

@@ -3,6 +3,7 @@
 mod block;
 mod build;
 mod demands;
+mod differences;
 mod expr;
 mod for_each;
 mod gates;
@@ -13,6 +14,7 @@ mod params;
 mod policy;
 mod scope;
 mod secrets;
+mod start;
 mod steps;
 mod stored;
 mod types;
@@ -21,8 +23,11 @@ mod types;
 mod tests;
 #[cfg(test)]
 mod tests_of_blocks;
+#[cfg(test)]
+mod tests_of_policy;
 
 pub use build::build;
+pub use differences::differences;
 pub use lookup::{PlanPart, instance_keys};
 pub use no_return::{Crossings, PointOfNoReturn};
 pub use params::Given;
@@ -31,6 +36,7 @@ pub use policy::{
     PlanPerson, PlanPolicy, PlanQuorum, PlanRule, PlanWindow,
 };
 pub use scope::run_ty;
+pub use start::StartRefusal;
 pub use stored::{PlanError, graph};
 pub use types::{
     Expr, MAX_INSTANCES, PLAN_FORMAT, Plan, PlanAction, PlanBlock, PlanConnection, PlanEnvironment,

@@ -135,7 +135,10 @@ fn bars<'a>(
 fn can_pass(rule: &PlanRule, bars: &BTreeMap<&str, Bar>) -> bool {
     let places = rule.quorum.iter().map(|quorum| {
         let may = quorum.members.iter().map(String::as_str);
-        (quorum.count, may.filter(|name| !bars.contains_key(name)).collect())
+        (
+            quorum.count,
+            may.filter(|name| !bars.contains_key(name)).collect(),
+        )
     });
     can_fill(&places.collect::<Vec<(u32, BTreeSet<&str>)>>())
 }
@@ -152,7 +155,11 @@ fn refusal(
             risk,
             takes: "a rule that the policy does not have".to_owned(),
             excluded: Vec::new(),
-            advice: vec![format!("Add the risk `{}` to {}.", risk.as_str(), policy.file)],
+            advice: vec![format!(
+                "Add the risk `{}` to {}.",
+                risk.as_str(),
+                policy.file
+            )],
         };
     };
     let named: BTreeSet<&str> = rule
