@@ -152,6 +152,7 @@ impl Recorder {
             on_durable: Arc::new(move |events: &[RunEvent]| {
                 follower.notify(events.iter().any(|event| is_urgent(&event.event)));
             }),
+            surroundings: None,
         };
         Ok(Self {
             record: Record::over(settings, layout, store),
@@ -197,6 +198,7 @@ pub(super) fn parts_without_record(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         grace: GRACE,
         on_durable: Arc::new(|_| {}),
+        surroundings: None,
     })
 }
 

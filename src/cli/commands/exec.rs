@@ -8,7 +8,7 @@ use crate::cli::recorder::{Recorder, parts_without_record};
 use crate::cli::runtime::block_on;
 use crate::cli::watch::{Watch, watch};
 use crate::cli::workspace::{Planned, Workspace, registry};
-use crate::engine::{DryRunStep, RunEnd, RunOptions, dry_run};
+use crate::engine::{DryRunStep, RunEnd, RunOptions, Start, dry_run};
 use crate::plan::Plan;
 use crate::report::{dry_run_json, dry_run_text};
 use crate::run::Limits;
@@ -33,7 +33,10 @@ pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitStatus, Cli
     let root = workspace.repository.root();
     let recorder = Recorder::open(context, root, workspace.registry)?;
     let end = block_on(async {
-        let handle = recorder.engine().start(plan, source, options).await?;
+        let handle = recorder
+            .engine()
+            .start(plan, source, Start::default(), options)
+            .await?;
         watch(context, &recorder.record, handle, choice).await
     });
     finish(recorder, end)
