@@ -1,5 +1,6 @@
 //! Floor 3: the audit trail, a bare Git repository derived from the journal.
 
+mod chain;
 mod error;
 mod files;
 mod history;
