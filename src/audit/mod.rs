@@ -4,6 +4,7 @@ mod chain;
 mod error;
 mod files;
 mod history;
+mod key_file;
 mod logs;
 mod message;
 mod renderer;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use error::AuditError;
 pub use history::{AuditEntry, AuditFilter, log};
+pub use key_file::KeyFile;
 pub use renderer::ReportRenderer;
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;
