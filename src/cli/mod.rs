@@ -1,6 +1,7 @@
 //! Floor 7, the command line: one file per command; words and exit codes of errors in one place.
 
 pub mod args;
+mod booth;
 mod commands;
 mod context;
 mod error;
@@ -9,6 +10,7 @@ mod output;
 mod recorder;
 mod run;
 mod runtime;
+mod vote_args;
 mod watch;
 mod workspace;
 
