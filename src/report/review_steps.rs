@@ -75,7 +75,7 @@ pub struct ReviewUndo {
 }
 
 /// The steps with their inputs as far as they are known.
-pub fn steps(state: &RunState, steps: &[(StepId, &PlanStep)]) -> Vec<ReviewStep> {
+pub(super) fn steps(state: &RunState, steps: &[(StepId, &PlanStep)]) -> Vec<ReviewStep> {
     steps
         .iter()
         .map(|(id, step)| {
@@ -131,7 +131,7 @@ fn undone(step: &PlanStep) -> Option<ReviewUndone> {
 }
 
 /// What the `read` steps that have succeeded gave.
-pub fn values(state: &RunState) -> Vec<ReviewValue> {
+pub(super) fn values(state: &RunState) -> Vec<ReviewValue> {
     let read = state.nodes().filter(|(step, node)| {
         node.status == NodeStatus::Succeeded
             && node.kind == NodeKind::Step
@@ -155,16 +155,18 @@ fn cut(value: &Value) -> Value {
             None => value.clone(),
         },
         Value::Array(items) => items.iter().map(cut).collect(),
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(key, value)| (key.clone(), cut(value))).collect())
-        }
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), cut(value)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
 
 /// The steps that change something, in the order in which a rollback of the whole run would come to
 /// them: the last first.
-pub fn undoing(state: &RunState) -> Vec<ReviewUndo> {
+pub(super) fn undoing(state: &RunState) -> Vec<ReviewUndo> {
     let mut all = Vec::new();
     let plan: &Plan = state.plan();
     for step in &plan.steps {
@@ -174,12 +176,7 @@ pub fn undoing(state: &RunState) -> Vec<ReviewUndo> {
     all
 }
 
-fn collect(
-    state: &RunState,
-    step: &PlanStep,
-    caller: Option<&StepId>,
-    all: &mut Vec<ReviewUndo>,
-) {
+fn collect(state: &RunState, step: &PlanStep, caller: Option<&StepId>, all: &mut Vec<ReviewUndo>) {
     let id = caller.map_or_else(|| step.id.clone(), |caller| caller.inside(&step.id));
     if let Some(block) = &step.block {
         for step in &block.steps {
