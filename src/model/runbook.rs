@@ -91,7 +91,7 @@ pub enum Risk {
 }
 
 impl Risk {
-    /// The word in files and on screens.
+    /// The wire name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
