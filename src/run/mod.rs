@@ -21,7 +21,7 @@ mod view;
 pub use decide::{CallKind, Command, Limits, Target, decide};
 pub use node::{Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
 pub use policy::{
-    CastVote, Electorate, Hold, Judgement, Lack, Verdict, escalations, hold, verdict,
+    CastVote, Electorate, Hold, Judgement, Lack, Verdict, escalations, hold, verdict, verdict_where,
 };
 pub use settle::{Finished, settle};
 pub use state::{IllegalTransition, RunState};
