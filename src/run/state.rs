@@ -48,6 +48,8 @@ pub struct RunState {
     pub(super) reviewed: bool,
     /// The policy that replaced the plan's.
     pub(super) later_policy: Option<Box<PlanPolicy>>,
+    /// How often the policy in force was replaced.
+    pub(super) policies: u32,
     /// Whom the policy in force does not let vote.
     pub(super) excluded: BTreeSet<String>,
     /// The last round of every gate that was ever open, so that a gate that opens again begins a new one.
@@ -115,6 +117,7 @@ impl RunState {
             emergency: None,
             reviewed: false,
             later_policy: None,
+            policies: 0,
             excluded: BTreeSet::new(),
             rounds: HashMap::new(),
             approved: None,
