@@ -4,10 +4,12 @@
 //! handler gave into an event. None of them knows a clock, does I/O or draws a random number, so
 //! the engine, the simulator and a replay share them.
 
+mod confirm;
 mod decide;
 mod defs;
 mod eval;
 mod frame;
+mod gate;
 mod node;
 mod policy;
 mod retry;
