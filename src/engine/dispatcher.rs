@@ -359,11 +359,10 @@ impl Dispatcher {
             return;
         }
         let mut plan = self.state.plan().as_ref().clone();
-        plan.policy = self
-            .state
-            .electorate(&gate)
-            .and_then(|electorate| electorate.policy)
-            .map(|policy| Box::new(policy.clone()));
+        // A gate that was voided for another policy is subject to that one.
+        if let Some(policy) = self.state.electorate(&gate).and_then(|them| them.policy) {
+            plan.policy = Some(Box::new(policy.clone()));
+        }
         self.surveys.insert(gate.clone(), false);
         let surroundings = self.parts.surroundings.clone();
         survey::spawn(surroundings, plan, gate, self.survey_to.clone());

@@ -3,6 +3,7 @@
 mod command;
 mod decider;
 mod finish;
+mod gates;
 mod given;
 mod parts;
 mod rollback;
@@ -11,3 +12,4 @@ mod wind_down;
 
 pub use command::{CallKind, Command, Limits, Target};
 pub use decider::decide;
+pub(super) use given::fitting;

@@ -1,17 +1,14 @@
 //! Steps: starts, polls, retries, time limits, gates, and the probe of `unless`.
 
-use std::collections::BTreeSet;
-
 use super::command::{CallKind, Command, Target};
 use super::decider::Decider;
-use crate::base::{AttemptNo, Timestamp, Value};
+use crate::base::{AttemptNo, Value};
 use crate::event::{EventKind, Failure, SkipReason};
 use crate::language::ExprError;
-use crate::model::{Effect, Risk};
+use crate::model::Effect;
 use crate::plan::{PlanAction, PlanStep};
 use crate::run::eval::{self, Place};
 use crate::run::node::{NodeKind, NodeStatus, Phase};
-use crate::run::policy::{Electorate, Verdict, verdict};
 use crate::run::retry;
 use crate::run::settle::{deadline, expression, never_held};
 use crate::run::transition::millis;
@@ -49,12 +46,15 @@ impl Decider<'_> {
             )
         };
         let running = state.active.iter().filter(is_running).count();
-        self.slots = self.slots.saturating_sub(running);
+        self.slots = self.slots.saturating_sub(running + state.reads_under_way());
         let waits = state.waits_for_a_word();
         if !waits {
             self.parts();
         }
         for &i in &state.active {
+            if self.again {
+                return;
+            }
             if waits || state.cut_of(i).is_some() {
                 self.wind_down(i);
             } else {
@@ -144,38 +144,12 @@ impl Decider<'_> {
         }
     }
 
-    fn gate(&mut self, i: usize, expires_at: Option<Timestamp>) {
-        let step = self.state.nodes[i].id.clone();
-        let Some(plan_digest) = self.state.plan_digest else {
-            return;
-        };
-        let electorate = Electorate {
-            policy: self.state.plan.policy.as_deref(),
-            risk: Risk::Low,
-            excluded: &BTreeSet::new(),
-            plan_digest,
-            round: 1,
-        };
-        match verdict(&electorate, &self.state.nodes[i].votes, self.now).verdict {
-            Verdict::SentBack { .. } => {}
-            Verdict::Approved => self.record(EventKind::GateApproved {
-                step,
-                confirmed: None,
-            }),
-            Verdict::Rejected => self.record(EventKind::GateRejected { step }),
-            Verdict::Pending => {
-                if let Some(at) = expires_at
-                    && self.due(at)
-                {
-                    self.record(EventKind::GateExpired { step });
-                }
-            }
-        }
-    }
-
     fn ready_step(&mut self, i: usize) {
         let state = self.state;
         let node = &state.nodes[i];
+        if state.lacks_approval(i) {
+            return self.skip(i, SkipReason::NotApproved);
+        }
         if !node.probed && self.is_needless(i) {
             return;
         }
@@ -271,7 +245,7 @@ impl Decider<'_> {
         }
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         i: usize,
         call: CallKind,
@@ -289,23 +263,6 @@ impl Decider<'_> {
             inputs,
             idempotency_key,
         });
-    }
-
-    fn open_gate(&mut self, i: usize) {
-        let (node, step) = (&self.state.nodes[i], self.state.step(i));
-        match self.inputs(i) {
-            Ok(inputs) => {
-                let asked = inputs.get("message").and_then(Value::as_str);
-                let asked = asked.unwrap_or_default();
-                let message = self.state.plan().gate_message(&node.id, asked);
-                self.record(EventKind::GateOpened {
-                    step: node.id.clone(),
-                    message,
-                    expires_at: step.timeout.map(|t| self.now.plus(t.0)),
-                });
-            }
-            Err(error) => self.fail_untried(i, expression("with", "message", &error)),
-        }
     }
 
     pub(super) fn fail_untried(&mut self, i: usize, failure: Failure) {
