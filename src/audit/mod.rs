@@ -3,6 +3,7 @@
 mod error;
 mod files;
 mod history;
+mod last_change;
 mod logs;
 mod message;
 mod renderer;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use error::AuditError;
 pub use history::{AuditEntry, AuditFilter, log};
+pub use last_change::{FileChange, last_change};
 pub use renderer::ReportRenderer;
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;

@@ -379,13 +379,33 @@ pub struct ExecArgs {
     #[arg(long)]
     pub detach: bool,
 
-    /// Cast the starter's own vote at each gate
+    /// Cast the starter's own vote at each gate; it counts where the policy lets the starter vote
     #[arg(long, short)]
     pub yes: bool,
+
+    /// Person that a bot or a schedule starts the run for; as answerable for it as the starter
+    #[arg(long, value_name = "PERSON", value_parser = word)]
+    pub on_behalf_of: Option<String>,
+
+    /// Break-glass: pass the gates without approval; somebody must review the run afterwards
+    #[arg(long, requires = "reason", conflicts_with = "dry_run")]
+    pub emergency: bool,
+
+    /// Why the approval cannot be waited for; goes on record
+    #[arg(long, value_name = "TEXT", requires = "emergency", value_parser = word)]
+    pub reason: Option<String>,
 
     /// Most steps that run at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_parallel: u16,
+}
+
+/// A text that says something.
+fn word(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is blank".to_owned()),
+        word => Ok(word.to_owned()),
+    }
 }
 
 /// `runbook resume`

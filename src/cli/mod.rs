@@ -9,6 +9,8 @@ mod output;
 mod recorder;
 mod run;
 mod runtime;
+mod starting;
+mod surroundings;
 mod watch;
 mod workspace;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::base::{Clock, Digest, EventSeq, RunId, StepId, Timestamp};
-use crate::engine::{Engine, EngineParts, RunHandle, RunOptions};
+use crate::engine::{Engine, EngineParts, RunHandle, RunOptions, Start};
 use crate::event::{Actor, EventKind, FailureKind, Progress, RunEvent, RunStatus, Stream};
 use crate::handler::{
     BoxFuture, HandlerRegistry, Preview, PreviewContext, StepContext, StepError, StepHandler, Stop,
@@ -242,13 +242,19 @@ impl World {
             version: "0".into(),
             grace: Duration::ZERO,
             on_durable: Arc::new(|_| {}),
+            surroundings: None,
         };
         Self { dir, parts }
     }
 
     pub(super) async fn start(&self, plan: Plan, detach: bool) -> RunHandle {
         Engine::new(self.parts.clone())
-            .start(plan, "runbook: v1\n".to_owned(), options(detach))
+            .start(
+                plan,
+                "runbook: v1\n".to_owned(),
+                Start::default(),
+                options(detach),
+            )
             .await
             .expect("starts")
     }
