@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::ssh::SshError;
 use crate::base::{EventSeq, RunId};
 use crate::store::StoreError;
 
@@ -50,6 +51,9 @@ pub enum AuditError {
         /// The first event that differs.
         seq: EventSeq,
     },
+    /// The host's key could not sign a commit.
+    #[error("a commit of the audit trail could not be signed")]
+    Sign(#[from] SshError),
     /// An event has no JSON form.
     #[error("an event could not be written as JSON")]
     Encode(#[from] serde_json::Error),

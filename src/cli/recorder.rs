@@ -135,6 +135,7 @@ impl Recorder {
                 logs_root: layout.logs_root(),
                 renderer: Arc::new(Markdown),
                 clock: Arc::clone(&clock),
+                key: None,
             },
         )?);
         let follower = Arc::clone(&audit);

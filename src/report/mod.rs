@@ -28,6 +28,7 @@ mod plan_text;
 mod robustness;
 mod rows;
 mod sarif;
+mod standing;
 mod style;
 mod summary;
 mod tables;
@@ -50,6 +51,7 @@ pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
 pub use rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
 pub use sarif::diagnostics_sarif;
+pub use standing::{StandingError, standing, with_vote};
 pub use style::Style;
 pub use summary::summary;
 pub use tables::{

@@ -4,11 +4,12 @@ use pollster::block_on;
 
 use super::lookup::MIN_PREFIX;
 use super::samples::{
-    actor, at, created, event, every_event, finished, new_run, owner, run_id, started, succeeded,
+    actor, at, created, created_in_emergency, event, every_event, finished, new_run, owner,
+    reviewed, run_id, started, succeeded,
 };
 use super::{FindRunError, MemoryStore, RequestKind, RunFilter, RunStore, SqliteStore, StoreError};
 use crate::base::{Digest, EventSeq, RunId};
-use crate::event::{Ballot, Outcome, RunStatus, Vote};
+use crate::event::{Ballot, Outcome, ReviewVerdict, RunStatus, Vote};
 
 fn create(store: &dyn RunStore, id: RunId) {
     block_on(store.create_run(new_run(id), event(id, 1, created()), owner(1))).expect("created");
@@ -350,6 +351,53 @@ fn the_data_version_changes_with_every_write(store: &dyn RunStore) {
     assert_eq!(store.data_version().expect("reads"), after);
 }
 
+fn an_emergency_owes_a_review_until_it_is_there(store: &dyn RunStore) {
+    create(store, run_id(1));
+    let (late, early) = (run_id(2), run_id(3));
+    for (id, due) in [(late, at(90_000_000)), (early, at(80_000_000))] {
+        let mut first = event(id, 1, created_in_emergency());
+        if let crate::event::EventKind::RunCreated {
+            emergency: Some(emergency),
+            ..
+        } = &mut first.event
+        {
+            emergency.review_by = due;
+        }
+        block_on(store.create_run(new_run(id), first, owner(1))).expect("created");
+    }
+    let owed = |open_only| store.obligations(open_only).expect("reads");
+    let runs = |open_only| -> Vec<RunId> { owed(open_only).iter().map(|o| o.run).collect() };
+    assert_eq!(runs(true), [early, late], "the most pressing first");
+    let first = owed(true).remove(1);
+    assert_eq!(first.reason, "everything is down");
+    assert_eq!(first.review, "architecture-review");
+    assert_eq!(first.runbook, new_run(late).runbook);
+    assert_eq!(first.environment, new_run(late).environment);
+    assert_eq!(first.actor, actor());
+    assert_eq!(first.opened_at, new_run(late).created_at);
+    assert_eq!((first.due_at, &first.closed), (at(90_000_000), &None));
+
+    let refused = vec![event(late, 9, reviewed(ReviewVerdict::Accept))];
+    assert!(block_on(store.append(refused, RunStatus::Finished)).is_err());
+    assert_eq!(
+        runs(true),
+        [early, late],
+        "what was not appended closes nothing"
+    );
+    let events = vec![
+        event(late, 2, finished(Outcome::Failed)),
+        event(late, 3, reviewed(ReviewVerdict::Object)),
+    ];
+    block_on(store.append(events, RunStatus::Finished)).expect("appended");
+    assert_eq!(runs(true), [early]);
+    assert_eq!(runs(false), [early, late]);
+    assert_eq!(
+        owed(false)[1].closed,
+        Some((at(3), ReviewVerdict::Object)),
+        "by whom is in the event"
+    );
+}
+
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod memory {
@@ -381,4 +429,5 @@ contract!(
     a_run_has_one_driver,
     the_audit_cursor_names_what_is_left,
     the_data_version_changes_with_every_write,
+    an_emergency_owes_a_review_until_it_is_there,
 );

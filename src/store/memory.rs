@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::lookup::{Append, MAX_MATCHES, MIN_PREFIX, Wanted, telling_len};
 use super::traits::{
-    EngineOwner, FindRunError, Journal, NewRun, Request, RequestKind, RunFilter, RunRecord,
-    RunStore, StoreError,
+    EngineOwner, FindRunError, Journal, NewRun, Obligation, Request, RequestKind, RunFilter,
+    RunRecord, RunStore, StoreError,
 };
 use crate::base::{EventSeq, RunId, Timestamp};
 use crate::event::{Actor, RunEvent, RunStatus};
@@ -31,6 +31,7 @@ struct Entry {
     plan_json: String,
     source: String,
     events: Vec<RunEvent>,
+    obligation: Option<Obligation>,
 }
 
 impl MemoryStore {
@@ -97,6 +98,11 @@ impl Journal for MemoryStore {
                 entry.record.outcome = Some(outcome);
                 entry.record.finished_at = Some(at);
             }
+            if let Some(obligation) = &mut entry.obligation
+                && append.reviewed.is_some()
+            {
+                obligation.closed = append.reviewed;
+            }
             entry.events.extend(events);
             Ok(())
         })
@@ -127,6 +133,19 @@ impl RunStore for MemoryStore {
                     seq: first.seq,
                 });
             }
+            let emergency =
+                Append::check(std::slice::from_ref(&first))?.and_then(|append| append.emergency);
+            let obligation = emergency.map(|emergency| Obligation {
+                run: run.id,
+                runbook: run.runbook.clone(),
+                environment: run.environment.clone(),
+                actor: run.actor.clone(),
+                reason: emergency.reason,
+                review: emergency.review,
+                opened_at: run.created_at,
+                due_at: emergency.review_by,
+                closed: None,
+            });
             let record = RunRecord {
                 id: run.id,
                 runbook: run.runbook,
@@ -148,6 +167,7 @@ impl RunStore for MemoryStore {
                     plan_json: run.plan_json,
                     source: run.source,
                     events: vec![first],
+                    obligation,
                 },
             );
             Ok(())
@@ -313,5 +333,17 @@ impl RunStore for MemoryStore {
             .filter(|record| record.last_seq > record.audited_seq)
             .cloned()
             .collect())
+    }
+
+    fn obligations(&self, open_only: bool) -> Result<Vec<Obligation>, StoreError> {
+        let data = self.data();
+        let mut owed: Vec<Obligation> = data
+            .runs
+            .values()
+            .filter_map(|entry| entry.obligation.clone())
+            .filter(|obligation| !(open_only && obligation.closed.is_some()))
+            .collect();
+        owed.sort_by_key(|obligation| (obligation.due_at, obligation.run));
+        Ok(owed)
     }
 }

@@ -197,6 +197,10 @@ impl RunStore for Failing {
     fn set_audited(&self, run: RunId, seq: EventSeq) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.set_audited(run, seq)
     }
+    fn obligations(&self, open_only: bool) -> Result<Vec<crate::store::Obligation>, StoreError> {
+        self.inner.obligations(open_only)
+    }
+
     fn runs_to_audit(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.inner.runs_to_audit()
     }

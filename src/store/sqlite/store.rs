@@ -16,8 +16,8 @@ use crate::event::{Actor, RunEvent, RunStatus};
 use crate::handler::BoxFuture;
 use crate::store::lookup::{MIN_PREFIX, Wanted};
 use crate::store::{
-    EngineOwner, FindRunError, Journal, NewRun, Request, RequestKind, RunFilter, RunRecord,
-    RunStore, StateLayout, StoreError,
+    EngineOwner, FindRunError, Journal, NewRun, Obligation, Request, RequestKind, RunFilter,
+    RunRecord, RunStore, StateLayout, StoreError,
 };
 
 /// Runs, events and requests in `state.db` of a state directory.
@@ -230,5 +230,9 @@ impl RunStore for SqliteStore {
 
     fn runs_to_audit(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.read(read::runs_to_audit)
+    }
+
+    fn obligations(&self, open_only: bool) -> Result<Vec<Obligation>, StoreError> {
+        self.read(|conn| read::obligations(conn, open_only))
     }
 }

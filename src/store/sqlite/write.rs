@@ -77,6 +77,16 @@ pub(super) fn append(conn: &Connection, append: &EncodedAppend) -> Result<(), Op
         }
         .into());
     }
+    if let Some((at, verdict)) = head.reviewed {
+        conn.prepare_cached(
+            "UPDATE obligations SET closed_at = ?2, verdict = ?3 WHERE run_id = ?1",
+        )?
+        .execute(params![
+            run,
+            at.unix_millis(),
+            to_name("a verdict", &verdict)?
+        ])?;
+    }
     insert_events(conn, &run, &append.events)
 }
 
@@ -130,6 +140,17 @@ pub(super) fn create_run(
     ])?;
     conn.prepare_cached("INSERT INTO texts (run_id, plan_json, source) VALUES (?1, ?2, ?3)")?
         .execute(params![id, run.plan_json, run.source])?;
+    if let Some(emergency) = &first.head.emergency {
+        conn.prepare_cached(
+            "INSERT INTO obligations (run_id, reason, review, due_at) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            id,
+            emergency.reason,
+            emergency.review,
+            emergency.review_by.unix_millis()
+        ])?;
+    }
     insert_events(conn, &id, &first.events)
 }
 
