@@ -10,6 +10,7 @@ mod renderer;
 mod repository;
 mod ssh;
 mod trail;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use history::{AuditEntry, AuditFilter, log};
 pub use renderer::ReportRenderer;
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;
+pub use verify::{Finding, Signer, Verification, VerifyOptions, verify_trail};
 pub use writer::{AuditSources, AuditWriter, is_urgent};
