@@ -6,7 +6,7 @@ use super::contents::Recorded;
 use super::report::Place;
 use super::tree::bytes;
 use crate::audit::files::log_of;
-use crate::audit::logs::is_plain_name;
+use crate::audit::logs::{LOG_CAP, is_plain_name};
 use crate::base::Digest;
 use crate::event::LogRef;
 
@@ -67,7 +67,8 @@ fn is_of(text: &[u8], attempts: &[&LogRef]) -> bool {
         return true;
     };
     if size > kept.len() {
-        return cut > 0;
+        // What fits is kept whole.
+        return cut > 0 && last.bytes > LOG_CAP;
     }
     let window = |start: usize| {
         kept.get(start..start.saturating_add(size))
