@@ -2,12 +2,15 @@
 
 mod chain;
 mod error;
+mod export;
 mod files;
 mod history;
 mod logs;
 mod message;
+mod prune;
 mod renderer;
 mod repository;
+mod restore;
 mod ssh;
 mod trail;
 mod verify;
@@ -17,8 +20,11 @@ mod writer;
 mod tests;
 
 pub use error::AuditError;
-pub use history::{AuditEntry, AuditFilter, log};
+pub use export::{Exported, export, unbundle};
+pub use history::{AuditEntry, AuditFilter, log, recorded_logs};
+pub use prune::{Pruned, prune};
 pub use renderer::ReportRenderer;
+pub use restore::{Restored, restore_store};
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;
 pub use verify::{Finding, Signer, Verification, VerifyOptions, verify_trail};

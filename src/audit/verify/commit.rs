@@ -27,7 +27,7 @@ pub(super) struct Origin {
 }
 
 /// The run whose folder a path lies in: `runs/2026/11/23/ID/...`.
-pub(super) fn run_of(path: &str) -> Option<RunId> {
+pub(in crate::audit) fn run_of(path: &str) -> Option<RunId> {
     let mut parts = path.split('/');
     (parts.next() == Some("runs")).then_some(())?;
     parts.nth(3)?.parse().ok()

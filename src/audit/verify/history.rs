@@ -63,7 +63,7 @@ pub(super) fn whole(report: &mut Verification) -> Place<'_> {
 }
 
 /// The newest commit of the trail, if there is one.
-pub(super) fn tip(git: &Repository) -> Result<Option<Oid>, git2::Error> {
+pub(in crate::audit) fn tip(git: &Repository) -> Result<Option<Oid>, git2::Error> {
     for name in [BRANCH, REMOTE_BRANCH] {
         match git.refname_to_id(name) {
             Ok(tip) => return Ok(Some(tip)),

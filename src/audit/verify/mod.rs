@@ -14,5 +14,8 @@ mod signatures;
 mod tree;
 mod votes;
 
+pub(super) use commit::run_of;
+pub(super) use history::tip;
 pub use history::verify_trail;
 pub use report::{Finding, Signer, Verification, VerifyOptions};
+pub(super) use tree::{bytes, folders};

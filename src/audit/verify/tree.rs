@@ -109,7 +109,7 @@ fn entry(
 }
 
 /// The folders of runs by path, and whatever lies above them and is no folder.
-pub(super) fn folders(
+pub(in crate::audit) fn folders(
     git: &Repository,
     tree: &Tree<'_>,
 ) -> Result<BTreeMap<String, Oid>, git2::Error> {
@@ -129,7 +129,7 @@ pub(super) fn folders(
 }
 
 /// The bytes of a file of a tree; `None` when it is not there.
-pub(super) fn bytes(
+pub(in crate::audit) fn bytes(
     git: &Repository,
     tree: &Tree<'_>,
     path: &str,
