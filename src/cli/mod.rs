@@ -1,6 +1,7 @@
 //! Floor 7, the command line: one file per command; words and exit codes of errors in one place.
 
 pub mod args;
+mod audit_policy;
 mod commands;
 mod context;
 mod error;
