@@ -241,6 +241,11 @@ impl From<AuditError> for CliError {
             AuditError::Diverged { .. } => cli.next(
                 "move the trail aside, the next run derives it again: mv .runbook/audit.git .runbook/audit.old",
             ),
+            AuditError::NotRestored { run, .. } => {
+                cli.next(format!("runbook audit verify {run}"))
+            }
+            AuditError::Missing { .. } => cli.next("runbook audit log"),
+            AuditError::NoBundle { path, .. } => cli.next(format!("git bundle verify {path}")),
             _ => cli
                 .next("the journal has everything still; the next run tries again")
                 .next("df -h; ls -la .runbook/audit.git"),

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod booth;
+mod audit_policy;
 mod commands;
 mod context;
 mod error;

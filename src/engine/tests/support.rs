@@ -146,6 +146,14 @@ impl RunStore for Failing {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.create_run(run, first, owner)
     }
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.import_run(run, events, status)
+    }
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         self.inner.run(id)
     }
