@@ -11,6 +11,7 @@ mod frame;
 mod node;
 mod policy;
 mod retry;
+mod send_back;
 mod settle;
 mod state;
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod decider;
 mod finish;
 mod given;
 mod parts;
+mod rewind;
 mod rollback;
 mod steps;
 mod wind_down;

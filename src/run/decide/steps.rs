@@ -24,7 +24,14 @@ impl Decider<'_> {
         if self.state.halt.is_none() && self.run_timed_out() {
             return self.record(EventKind::RunTimedOut);
         }
-        self.steps();
+        if self.state.waits_for_a_word() {
+            return self.steps();
+        }
+        if self.state.rewind.is_some() {
+            self.rewinding();
+        } else if !self.send_back() {
+            self.steps();
+        }
     }
 
     /// The time that gates waited does not count.
@@ -79,7 +86,7 @@ impl Decider<'_> {
         }
     }
 
-    fn active_step(&mut self, i: usize) {
+    pub(super) fn active_step(&mut self, i: usize) {
         let state = self.state;
         let (node, step) = (&state.nodes[i], state.step(i));
         let timeout = step.timeout.map(|t| t.0);
@@ -115,7 +122,8 @@ impl Decider<'_> {
             }
             NodeStatus::Retrying { at: None } => {
                 if let (Some(retry), Some(run)) = (&step.retry, state.run) {
-                    let wait = retry::delay(retry, run, node.id.as_str(), node.attempt);
+                    let tries = node.tries(node.attempt);
+                    let wait = retry::delay(retry, run, node.id.as_str(), tries);
                     self.record(EventKind::StepRetryScheduled {
                         step: node.id.clone(),
                         attempt: node.attempt.next(),
@@ -154,7 +162,7 @@ impl Decider<'_> {
             risk: Risk::Low,
             excluded: &BTreeSet::new(),
             plan_digest,
-            round: 1,
+            round: 1 + self.state.nodes[i].past.times,
         };
         match verdict(&electorate, &self.state.nodes[i].votes, self.now).verdict {
             Verdict::SentBack { .. } => {}
@@ -173,7 +181,7 @@ impl Decider<'_> {
         }
     }
 
-    fn ready_step(&mut self, i: usize) {
+    pub(super) fn ready_step(&mut self, i: usize) {
         let state = self.state;
         let node = &state.nodes[i];
         if !node.probed && self.is_needless(i) {
@@ -183,7 +191,7 @@ impl Decider<'_> {
             NodeKind::Loop => self.expand(i),
             NodeKind::Block => self.open_block(i),
             NodeKind::Step if state.step(i).action.uses == APPROVAL => self.open_gate(i),
-            NodeKind::Step => self.start(i, AttemptNo::FIRST),
+            NodeKind::Step => self.start(i, node.attempt.next()),
         }
     }
 

@@ -37,6 +37,7 @@ impl RunState {
         self.clock = event.at;
         self.change(&event.event, event.at).map_err(illegal)?;
         self.advance_touched();
+        self.advance_rewind();
         self.last_seq = event.seq;
         Ok(())
     }
@@ -209,6 +210,10 @@ impl RunState {
                 self.set_halt(Halt::TimedOut);
                 Ok(())
             }
+            EventKind::RewindStarted { step, to, steps } => {
+                self.rewind_started(step, to, steps, at)
+            }
+            EventKind::RewindFinished { step, to } => self.rewind_finished(step, to, at),
             EventKind::RollbackStarted { cause, .. } => self.rollback_started(cause),
             EventKind::UndoStarted { step, attempt, .. } => self.undo_started(step, *attempt, at),
             EventKind::UndoSucceeded { step, attempt, .. } => self.undo_succeeded(step, *attempt),
@@ -251,8 +256,6 @@ impl RunState {
             | EventKind::GateEscalated { .. }
             | EventKind::GateNotified { .. }
             | EventKind::GateParked { .. }
-            | EventKind::RewindStarted { .. }
-            | EventKind::RewindFinished { .. }
             | EventKind::RunReviewed { .. } => Err("it is not its time".to_owned()),
         }
     }
