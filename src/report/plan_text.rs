@@ -40,11 +40,7 @@ pub fn plan_text(plan: &Plan, digest: &Digest, style: Style) -> String {
 
 /// Risk as a word.
 pub(crate) fn risk_word(risk: Risk) -> &'static str {
-    match risk {
-        Risk::Low => "low",
-        Risk::Medium => "medium",
-        Risk::High => "high",
-    }
+    risk.as_str()
 }
 
 fn severity_word(severity: RunbookSeverity) -> &'static str {

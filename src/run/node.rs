@@ -1,5 +1,6 @@
 //! What is known of one step in a run, and the words for how it stands.
 
+use super::gate::Gate;
 use super::policy::CastVote;
 use super::send_back::Past;
 use crate::base::{AttemptNo, StepId, Timestamp, Value};
@@ -188,8 +189,10 @@ pub struct Node {
     pub undo_attempt: AttemptNo,
     /// Whether the engine that ran it is gone.
     pub lost: bool,
-    /// Votes, if it is a gate.
+    /// Votes, if it is a gate, of all rounds.
     pub votes: Vec<CastVote>,
+    /// What else is known of it, if it is a gate that is or was open.
+    pub(super) gate: Option<Box<Gate>>,
     /// What it had behind it when the run was last sent back.
     pub(super) past: Past,
     /// Its definition.

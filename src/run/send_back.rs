@@ -73,20 +73,6 @@ impl RunState {
         }
     }
 
-    /// What the votes at an open gate amount to.
-    pub(super) fn judge(&self, gate: &StepId, now: Timestamp) -> Option<super::Judgement> {
-        let node = &self.nodes[self.get(gate)?];
-        let electorate = super::Electorate {
-            policy: self.plan.policy.as_deref(),
-            risk: crate::model::Risk::Low,
-            excluded: &BTreeSet::new(),
-            plan_digest: self.plan_digest?,
-            round: 1 + node.past.times,
-        };
-        matches!(node.status, NodeStatus::Gate { .. })
-            .then(|| super::verdict(&electorate, &node.votes, now))
-    }
-
     /// The gate and the step that the run is being sent back to, while it is.
     pub fn rewinding(&self) -> Option<(&StepId, &StepId)> {
         let rewind = self.rewind.as_ref()?;

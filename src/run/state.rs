@@ -10,8 +10,9 @@ use super::frame::{Cut, Frame, Progress, ROOT};
 use super::node::{Doom, Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
 use super::send_back::{Past, Rewind};
 use crate::base::{AttemptNo, Digest, EventSeq, RunId, StepId, Timestamp, Value};
-use crate::event::{Actor, Outcome, RollbackCause};
-use crate::plan::{Plan, PlanStep};
+use crate::event::{Actor, Emergency, Outcome, RollbackCause};
+use crate::model::Risk;
+use crate::plan::{Plan, PlanPolicy, PlanStep};
 
 /// An event that cannot follow the events before it: the journal is damaged, or there is a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,23 @@ pub struct RunState {
     pub(super) last_seq: EventSeq,
     pub(super) plan_digest: Option<Digest>,
     pub(super) actor: Option<Actor>,
+    /// Who started it, and whom it was started for.
+    pub(super) starters: Vec<String>,
+    /// The person who changed the runbook last.
+    pub(super) author: Option<String>,
+    pub(super) emergency: Option<Emergency>,
+    /// Whether somebody looked at the emergency run afterwards.
+    pub(super) reviewed: bool,
+    /// The policy that replaced the plan's.
+    pub(super) later_policy: Option<Box<PlanPolicy>>,
+    /// How often the policy in force was replaced.
+    pub(super) policies: u32,
+    /// Whom the policy in force does not let vote.
+    pub(super) excluded: BTreeSet<String>,
+    /// The last round of every gate that was ever open, so that a gate that opens again begins a new one.
+    pub(super) rounds: HashMap<StepId, u32>,
+    /// The highest risk of the gates that were approved.
+    pub(super) approved: Option<Risk>,
     pub(super) created_at: Timestamp,
     /// When the event that is being applied was recorded.
     pub(super) clock: Timestamp,
@@ -99,6 +117,15 @@ impl RunState {
             last_seq: EventSeq(0),
             plan_digest: None,
             actor: None,
+            starters: Vec::new(),
+            author: None,
+            emergency: None,
+            reviewed: false,
+            later_policy: None,
+            policies: 0,
+            excluded: BTreeSet::new(),
+            rounds: HashMap::new(),
+            approved: None,
             created_at: start,
             clock: start,
             phase: Phase::New,
@@ -243,6 +270,7 @@ impl RunState {
             undo_attempt: AttemptNo(0),
             lost: false,
             votes: Vec::new(),
+            gate: None,
             past: Past::default(),
             def,
             frame,

@@ -3,6 +3,7 @@
 mod command;
 mod decider;
 mod finish;
+mod gates;
 mod given;
 mod parts;
 mod rewind;
@@ -10,5 +11,6 @@ mod rollback;
 mod steps;
 mod wind_down;
 
-pub use command::{CallKind, Command, Limits, Target};
+pub use command::{CallKind, Command, Limits, Target, idempotency_key};
 pub use decider::decide;
+pub(super) use given::fitting;

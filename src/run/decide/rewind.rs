@@ -1,7 +1,7 @@
 //! A run that is sent back to an earlier step.
 
 use super::decider::Decider;
-use crate::event::EventKind;
+use crate::event::{EventKind, Vote};
 use crate::run::node::NodeStatus;
 use crate::run::policy::Verdict;
 
@@ -14,19 +14,27 @@ impl Decider<'_> {
         if state.open_gates == 0 || state.halt.is_some() {
             return false;
         }
-        let wanted = state.active.iter().find_map(|&i| {
+        let asks = |i: &usize| {
+            let mut votes = state.nodes[*i].votes.iter();
+            votes.any(|vote| vote.vote == Vote::SendBack)
+        };
+        let wanted = state.active.iter().copied().filter(asks).find_map(|i| {
             let gate = &state.nodes[i].id;
-            match state.judge(gate, self.now)?.verdict {
-                Verdict::SentBack { to } if state.can_send_back(gate, &to).is_ok() => {
-                    Some((gate.clone(), to))
+            match state.judged(i, self.now)?.verdict {
+                Verdict::SentBack { to } => {
+                    let region = state.region(gate, &to).ok()?;
+                    Some((gate.clone(), to, region))
                 }
                 _ => None,
             }
         });
-        let Some((step, to)) = wanted else {
+        let Some((step, to, (frame, region))) = wanted else {
             return false;
         };
-        let steps = state.rewind_steps(&step, &to);
+        for &i in &region {
+            self.stop_calls_of_gate(i);
+        }
+        let steps = state.ids(&state.undoable_of(frame, &region));
         self.record(EventKind::RewindStarted { step, to, steps });
         true
     }
@@ -37,6 +45,7 @@ impl Decider<'_> {
         if state.is_draining() {
             return self.drain();
         }
+        self.slots = self.slots.saturating_sub(state.reads_under_way());
         self.undos();
         if let Some(rewind) = &state.rewind
             && state.undo_left == 0
@@ -59,7 +68,7 @@ impl Decider<'_> {
             )
         };
         let running = state.active.iter().filter(|&&i| runs(i)).count();
-        self.slots = self.slots.saturating_sub(running);
+        self.slots = self.slots.saturating_sub(running + state.reads_under_way());
         self.ends();
         for &i in &state.active {
             let below = state.is_below_rewound(i);

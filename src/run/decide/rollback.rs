@@ -122,7 +122,7 @@ impl Decider<'_> {
                         inputs: inputs.clone(),
                     },
                     inputs,
-                    idempotency_key: None,
+                    idempotency_key: self.key_anew(i, CallKind::Undo),
                 });
             }
             Err(error) => self.record(EventKind::UndoFailed {

@@ -44,6 +44,7 @@ impl Decider<'_> {
                 self.give_up(i, failure);
             }
             NodeStatus::Gate { .. } => {
+                self.stop_calls_of_gate(i);
                 self.record(EventKind::StepSkipped {
                     step: node.id.clone(),
                     reason: if part.run_ends {

@@ -8,6 +8,7 @@ use crate::base::{StepId, Timestamp};
 use crate::event::RollbackCause;
 use crate::run::frame::{Cut, Progress};
 use crate::run::node::{Doom, Halt, Node, NodeStatus, Phase, Stage, Undo};
+use crate::run::policy::Verdict;
 use crate::run::send_back::{Past, Rewind};
 use crate::run::state::RunState;
 
@@ -20,6 +21,10 @@ impl RunState {
         at: Timestamp,
     ) -> Result<(), Refused> {
         let (frame, region) = self.region(step, to)?;
+        let verdict = self.judge(step, at).map(|judgement| judgement.verdict);
+        if verdict != Some(Verdict::SentBack { to: to.clone() }) {
+            return Err("its votes do not ask for that".to_owned());
+        }
         if self.ids(&self.undoable_of(frame, &region)) != steps {
             return Err("these are not the steps that are to be undone".to_owned());
         }

@@ -32,6 +32,9 @@ impl RunState {
             NodeKind::Step => {}
         }
         self.may_start(i)?;
+        if self.lacks_approval(i) {
+            return Err("nobody approved what it changes".to_owned());
+        }
         let expected = match self.nodes[i].status {
             NodeStatus::Pending if self.is_ready(i) => self.nodes[i].attempt.next(),
             NodeStatus::Retrying { at: Some(_) } => self.nodes[i].attempt.next(),
@@ -160,7 +163,16 @@ impl RunState {
                 self.leave(i, NodeStatus::Skipped);
             }
             SkipReason::RunEnded => return Err("it is not an open gate".to_owned()),
-            SkipReason::NotApproved => return Err("it needs no approval".to_owned()),
+            SkipReason::NotApproved => {
+                self.may_start(i)?;
+                if !self.lacks_approval(i) {
+                    return Err("it needs no approval".to_owned());
+                }
+                if !self.is_ready(i) {
+                    return Err("it is not its turn".to_owned());
+                }
+                self.settle_node(i, NodeStatus::Skipped);
+            }
         }
         Ok(())
     }
