@@ -1,5 +1,6 @@
 //! Tests of the pure core: tables of single cases, and properties against an independent oracle.
 
+mod gates;
 mod lost;
 mod nested;
 mod oracle;
