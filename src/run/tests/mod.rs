@@ -6,5 +6,7 @@ mod nested;
 mod oracle;
 mod parts;
 mod properties;
+mod rewind;
+mod rewinds;
 pub(super) mod sim;
 mod tables;
