@@ -6,7 +6,7 @@ use super::error::{CliError, ErrorKind};
 use super::recorder::Record;
 use super::runtime::block_on;
 use crate::base::{Clock as _, EventSeq, RunId, StepId, did_you_mean};
-use crate::event::{Actor, RunEvent};
+use crate::event::{Actor, EventKind, RunEvent};
 use crate::plan::Plan;
 use crate::report::{Places, shell_word, standing};
 use crate::run::{GateView, RunState};
@@ -87,6 +87,35 @@ impl Booth {
                 .ok_or_else(|| {
                     choose(format!("`{wanted}` is not an open gate of run {prefix}"))
                 }),
+        }
+    }
+
+    /// Whether somebody may review this emergency run: a member of the role who did not start it.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(super) fn may_review(&self, name: &str) -> Result<(), String> {
+        let created = self.events.first().map(|event| &event.event);
+        if let Some(EventKind::RunCreated {
+            actor,
+            on_behalf_of,
+            ..
+        }) = created
+            && (actor.name == name || on_behalf_of.as_deref() == Some(name))
+        {
+            return Err(format!(
+                "you (`{name}`) started this run, and nobody reviews a run of their own"
+            ));
+        }
+        let rule = self.state.policy().and_then(|p| p.emergency.as_ref());
+        match rule {
+            Some(rule) if rule.reviewers.iter().any(|reviewer| reviewer == name) => Ok(()),
+            Some(rule) => Err(format!(
+                "`{name}` is not in the role {} that reviews emergency runs ({})",
+                rule.review,
+                rule.reviewers.join(", ")
+            )),
+            None => Err("the policy of this run names nobody who reviews it".to_owned()),
         }
     }
 

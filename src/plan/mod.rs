@@ -1,5 +1,6 @@
 //! Floor 2: a checked, resolved DAG with a digest.
 
+mod around;
 mod block;
 mod build;
 mod demands;

@@ -13,7 +13,7 @@ use crate::cli::recorder::Record;
 use crate::event::{Ballot, SignedVote, Vote, VoteStatement};
 use crate::report::with_vote;
 use crate::run::GateView;
-use crate::settings::{Identity, SystemClock};
+use crate::settings::{Identity, SystemClock, VotingKey};
 use crate::store::RequestKind;
 
 /// What a voter says.
@@ -115,8 +115,7 @@ fn seal(
     ballot: &mut Ballot,
     now: Timestamp,
 ) -> Result<(), CliError> {
-    let millis = u64::try_from(now.unix_millis()).unwrap_or_default();
-    let id = ulid::Ulid::from_parts(millis, SystemClock.random()).to_string();
+    let id = new_id(now);
     ballot.id = Some(id.clone());
     let Some(key) = &me.key else { return Ok(()) };
     let statement = VoteStatement {
@@ -136,15 +135,29 @@ fn seal(
         voter: me.actor.name.clone(),
         at: now,
     };
+    ballot.signed = Some(signed(key, &statement)?);
+    Ok(())
+}
+
+/// A name for a vote or review that nobody else gives: a ULID.
+pub(in crate::cli::commands) fn new_id(now: Timestamp) -> String {
+    let millis = u64::try_from(now.unix_millis()).unwrap_or_default();
+    ulid::Ulid::from_parts(millis, SystemClock.random()).to_string()
+}
+
+/// A statement with its signature.
+pub(in crate::cli::commands) fn signed(
+    key: &VotingKey,
+    statement: &VoteStatement,
+) -> Result<Box<SignedVote>, CliError> {
     let statement = statement
         .text()
         .map_err(|error| CliError::bug(format!("a vote is not JSON: {error}")))?;
     let signature = key.sign(&statement)?;
-    ballot.signed = Some(Box::new(SignedVote {
+    Ok(Box::new(SignedVote {
         statement,
         signature,
-    }));
-    Ok(())
+    }))
 }
 
 /// Why the vote that came last counts for nothing, if so.

@@ -6,6 +6,7 @@ mod refusal;
 mod said;
 
 use cast::{Say, cast};
+pub(super) use cast::{new_id, signed};
 
 use crate::base::StepId;
 use crate::cli::args::{SendBackArgs, VoteArgs, WithdrawArgs};
