@@ -5,6 +5,7 @@ mod files;
 mod history;
 mod logs;
 mod message;
+mod remote;
 mod renderer;
 mod repository;
 mod ssh;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use error::AuditError;
 pub use history::{AuditEntry, AuditFilter, log};
+pub use remote::{PushReport, Remote, RemoteError, RemoteVote, cast_vote, fetch_votes, push};
 pub use renderer::ReportRenderer;
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;
