@@ -17,7 +17,10 @@ mod tests;
 
 pub use error::AuditError;
 pub use history::{AuditEntry, AuditFilter, log};
-pub use remote::{PushReport, Remote, RemoteError, RemoteVote, cast_vote, fetch_votes, push};
+pub use remote::{
+    LOOK_FOR_VOTES, LinkParts, PushReport, Remote, RemoteError, RemoteLink, RemoteVote, Votes,
+    cast_vote, fetch_votes, push,
+};
 pub use renderer::ReportRenderer;
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;

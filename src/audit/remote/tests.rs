@@ -55,7 +55,7 @@ impl Place {
 }
 
 fn run(n: u64) -> RunId {
-    RunId::from_parts(1_700_000_000_000 + n, 7)
+    crate::store::samples::run_id(n)
 }
 
 fn folder(run: RunId) -> String {
@@ -290,4 +290,139 @@ fn what_is_no_vote_or_of_another_run_is_passed_over() {
         cast_vote(&ada, &remote, &nonsense),
         Err(RemoteError::NotAVote(_))
     ));
+}
+
+mod link {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use pollster::block_on;
+
+    use super::super::{LinkParts, RemoteLink, Votes};
+    use super::{Place, cast_vote, push, record, run, vote};
+    use crate::audit::remote::RemoteError;
+    use crate::base::{Clock, StepId, Timestamp};
+    use crate::event::{EventKind, RunStatus};
+    use crate::store::samples::{at, created, event, new_run, owner};
+    use crate::store::{Journal as _, MemoryStore, RequestKind, RunStore};
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            at(0)
+        }
+
+        fn random(&self) -> u128 {
+            0
+        }
+    }
+
+    fn go() -> StepId {
+        StepId::new("go").expect("valid")
+    }
+
+    /// A run that waits at a gate, on a host whose trail is not pushed yet.
+    fn parts(place: &Place) -> LinkParts {
+        let store = Arc::new(MemoryStore::new());
+        let id = run(1);
+        block_on(store.create_run(new_run(id), event(id, 1, created()), owner(1)))
+            .expect("created");
+        let opened = EventKind::GateOpened {
+            step: go(),
+            message: "Now?".to_owned(),
+            expires_at: None,
+        };
+        block_on(store.append(vec![event(id, 2, opened)], RunStatus::Waiting)).expect("appended");
+        let trail = place.host("engine");
+        record(&trail, id, &["one"], 10);
+        LinkParts {
+            trail,
+            remote: place.remote(),
+            host: "engine".to_owned(),
+            store,
+            clock: Arc::new(Still),
+            pause: Duration::from_millis(5),
+        }
+    }
+
+    fn voters(parts: &LinkParts) -> Vec<String> {
+        let requests = parts.store.requests_after(run(1), 0).expect("reads");
+        requests
+            .into_iter()
+            .map(|request| {
+                let RequestKind::Vote { gate, ballot } = &request.kind else {
+                    panic!("a vote: {request:?}");
+                };
+                assert_eq!(gate.as_ref(), Some(&go()));
+                assert!(ballot.signed.is_some() && !request.actor.verified);
+                request.actor.name
+            })
+            .collect()
+    }
+
+    #[test]
+    fn votes_become_requests_once_also_after_a_restart() {
+        let place = Place::new();
+        let parts = parts(&place);
+        let ada = place.host("ada");
+        let mut votes = Votes::new(parts.clone());
+        assert_eq!(votes.bring(run(1)).expect("asks"), 0);
+        cast_vote(&ada, &parts.remote, &vote("01A", "ada")).expect("sends");
+        assert_eq!(votes.bring(run(1)).expect("asks"), 1);
+        assert_eq!(votes.bring(run(1)).expect("asks"), 0);
+        cast_vote(&ada, &parts.remote, &vote("01B", "bob")).expect("sends");
+        let mut restarted = Votes::new(parts.clone());
+        assert_eq!(restarted.bring(run(1)).expect("asks"), 1);
+        assert_eq!(voters(&parts), ["ada", "bob"]);
+
+        let closed = EventKind::GateRejected { step: go() };
+        block_on(
+            parts
+                .store
+                .append(vec![event(run(1), 3, closed)], RunStatus::Stopping),
+        )
+        .expect("appended");
+        cast_vote(&ada, &parts.remote, &vote("01C", "eve")).expect("sends");
+        assert_eq!(restarted.bring(run(1)).expect("asks"), 0, "no gate is open");
+    }
+
+    #[test]
+    fn the_thread_pushes_and_brings_votes_and_tells_when_it_cannot() {
+        let place = Place::new();
+        let parts = parts(&place);
+        let ada = place.host("ada");
+        let link = RemoteLink::spawn(parts.clone()).expect("starts");
+        link.committed();
+        link.watch(run(1));
+        cast_vote(&ada, &parts.remote, &vote("01A", "ada")).expect("sends");
+        let mut looks = 0;
+        while voters(&parts).is_empty() {
+            looks += 1;
+            assert!(looks < 6_000, "the vote never came");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        link.finish().expect("pushes the rest");
+        assert_eq!(
+            place.git("engine.git", &["rev-parse", "main"]),
+            place.git("remote.git", &["rev-parse", "main"])
+        );
+        assert_eq!(
+            push(&ada, &parts.remote, "ada")
+                .expect("takes over")
+                .fetched,
+            1
+        );
+
+        record(&parts.trail, run(1), &["one", "two"], 20);
+        let gone = LinkParts {
+            remote: crate::audit::Remote::new("/nowhere/at/all.git", false),
+            ..parts
+        };
+        let link = RemoteLink::spawn(gone).expect("starts");
+        link.committed();
+        let told = link.finish();
+        assert!(matches!(told, Err(RemoteError::Git { .. })), "{told:?}");
+    }
 }

@@ -1,14 +1,22 @@
 //! Stock `git` as the carrier.
 
 use std::io;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::audit::error::AuditError;
 use crate::base::RunId;
 
 /// Where the remote's branch was when it was last seen.
 pub(super) const SEEN: &str = "refs/remotes/audit/main";
+
+/// Nobody waits longer than this for a remote that does not answer, unless a person watches.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Why a remote could not be used. The trail and the journal are not touched by any of these.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +33,14 @@ pub enum RemoteError {
         url: String,
         /// The last lines of what git printed.
         said: String,
+    },
+    /// Git was ended because it took too long.
+    #[error("the audit remote `{url}` did not answer within {seconds} s")]
+    NoAnswer {
+        /// The remote.
+        url: String,
+        /// How long it was waited for.
+        seconds: u64,
     },
     /// The remote's branch no longer holds what it held.
     #[error(
@@ -91,6 +107,12 @@ impl Remote {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
+        if output.status.signal() == Some(9) {
+            return Err(RemoteError::NoAnswer {
+                url: self.url.clone(),
+                seconds: LIMIT.as_secs(),
+            });
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = said
             .lines()
@@ -117,12 +139,29 @@ impl Remote {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if !self.may_ask {
-            git.env("GIT_TERMINAL_PROMPT", "0")
-                .env("SSH_ASKPASS_REQUIRE", "never")
-                .env("GIT_ASKPASS", "true");
+        if self.may_ask {
+            return git.output().map_err(RemoteError::NoGit);
         }
-        git.output().map_err(RemoteError::NoGit)
+        git.env("GIT_TERMINAL_PROMPT", "0")
+            .env("SSH_ASKPASS_REQUIRE", "never")
+            .env("GIT_ASKPASS", "true")
+            // A Ctrl-C at the terminal is meant for the run, not for this.
+            .process_group(0);
+        let child = git.spawn().map_err(RemoteError::NoGit)?;
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let (done, ended) = mpsc::channel::<()>();
+        let watch = std::thread::spawn(move || {
+            if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout)
+                && let Some(group) = group
+            {
+                // It was alive a moment ago, and its number is not free until it is waited for below.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output();
+        drop(done);
+        let _ = watch.join();
+        output.map_err(RemoteError::NoGit)
     }
 
     /// The refs of the remote below a pattern: name and object, in order of their names.
