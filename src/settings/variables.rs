@@ -9,6 +9,8 @@ const STATE_DIR: &str = "RUNBOOK_STATE_DIR";
 const ENVIRONMENT: &str = "RUNBOOK_ENV";
 /// What is traced to standard error, in the filter language of `tracing` (`debug`, `runbook=trace`).
 const LOG: &str = "RUNBOOK_LOG";
+/// The remote of the audit trail, in place of the policy's.
+const AUDIT_REMOTE: &str = "RUNBOOK_AUDIT_REMOTE";
 /// No colours when set and not empty (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 /// Colours also when the output is no terminal, when set and neither empty nor `0`.
@@ -41,6 +43,8 @@ pub struct Variables {
     pub environment: Option<String>,
     /// `RUNBOOK_LOG`.
     pub log: Option<String>,
+    /// `RUNBOOK_AUDIT_REMOTE`.
+    pub audit_remote: Option<String>,
     /// `NO_COLOR`.
     pub no_color: bool,
     /// `CLICOLOR_FORCE`.
@@ -65,6 +69,7 @@ impl Variables {
             state_dir: set(STATE_DIR).map(PathBuf::from),
             environment: text(ENVIRONMENT),
             log: text(LOG),
+            audit_remote: text(AUDIT_REMOTE),
             no_color: set(NO_COLOR).is_some(),
             force_color: set(CLICOLOR_FORCE).is_some_and(|value| value != "0"),
             dumb_terminal: set(TERM).is_some_and(|value| value == "dumb"),
