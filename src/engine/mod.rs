@@ -28,3 +28,4 @@ pub use owner::{is_alive, start_time};
 pub use progress::ProgressReceiver;
 pub use start::{Engine, EngineParts, OnDurable, RunOptions, Start};
 pub use survey::Surroundings;
+pub use votes::{Incoming, NotHeard, hear};

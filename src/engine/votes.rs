@@ -6,17 +6,21 @@ use crate::event::{Actor, Ballot, EventKind, SignedVote, VOTE_NAMESPACE, VoteSta
 use crate::run::{CastVote, RunState};
 
 /// A vote as somebody sent it.
-pub(super) struct Incoming {
-    pub(super) step: StepId,
-    pub(super) actor: Actor,
-    pub(super) ballot: Ballot,
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The gate.
+    pub step: StepId,
+    /// Who says to have sent it.
+    pub actor: Actor,
+    /// What was said.
+    pub ballot: Ballot,
     /// The request of the store that it came from.
-    pub(super) request: Option<u64>,
+    pub request: Option<u64>,
 }
 
 /// Why a vote is not recorded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotHeard {
+pub enum NotHeard {
     /// The gate is closed, or the same vote is on record already: nothing to speak of.
     Late,
     /// It claims what is not so; somebody should know.
@@ -25,7 +29,10 @@ pub(super) enum NotHeard {
 
 /// The event that records a vote. Only a good signature makes it a verified one, and under the name
 /// that the policy has for the key, whatever the sender says of itself.
-pub(super) fn hear(state: &RunState, incoming: Incoming) -> Result<EventKind, NotHeard> {
+///
+/// # Errors
+/// [`NotHeard`] when it changes nothing, or claims what is not so.
+pub fn hear(state: &RunState, incoming: Incoming) -> Result<EventKind, NotHeard> {
     let Incoming {
         step,
         mut actor,

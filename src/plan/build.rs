@@ -8,7 +8,7 @@ use super::params::{self, Given};
 use super::secrets;
 use super::steps::Builder;
 use super::types::{PLAN_FORMAT, Plan, PlanConnection, PlanEnvironment, PlanRunbook, PlanService};
-use crate::base::{Diagnostics, HumanDuration};
+use crate::base::{Diagnostics, Digest, HumanDuration};
 use crate::check::{CheckedRunbook, Demands, check_protection, is_protected, plan_risk};
 use crate::model::{ActionCatalog, Environment, Policy, Runbook, Ty};
 
@@ -101,6 +101,7 @@ fn about(runbook: &Runbook) -> PlanRunbook {
         title: runbook.title.as_ref().map(|t| t.value.clone()),
         owner: runbook.owner.as_ref().map(|o| o.value.clone()),
         file: runbook.source.path.clone(),
+        source: Some(Digest::of_bytes(runbook.source.text.as_bytes())),
         severity: runbook.severity.as_ref().map(|s| s.value),
         risk: runbook.risk.value,
         rto: runbook

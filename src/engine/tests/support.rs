@@ -155,6 +155,14 @@ impl RunStore for Failing {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.create_run(run, first, owner)
     }
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.import_run(run, events, status)
+    }
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         self.inner.run(id)
     }
@@ -206,6 +214,10 @@ impl RunStore for Failing {
     fn set_audited(&self, run: RunId, seq: EventSeq) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.set_audited(run, seq)
     }
+    fn obligations(&self, open_only: bool) -> Result<Vec<crate::store::Obligation>, StoreError> {
+        self.inner.obligations(open_only)
+    }
+
     fn runs_to_audit(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.inner.runs_to_audit()
     }
