@@ -25,11 +25,10 @@ pub(super) struct Surveyed {
     pub(super) event: EventKind,
 }
 
-/// Looks at the files on a thread of its own; what it finds arrives on `found`. `plan` is the run's
-/// plan with the policy that holds in the run now.
+/// Looks at the files on a thread of its own; what it finds arrives on `found`.
 pub(super) fn spawn(
     surroundings: Option<Arc<dyn Surroundings>>,
-    plan: Plan,
+    plan: Arc<Plan>,
     gate: StepId,
     found: mpsc::UnboundedSender<Surveyed>,
 ) {
