@@ -54,6 +54,30 @@ pub enum AuditError {
     /// The host's key could not sign a commit.
     #[error("a commit of the audit trail could not be signed")]
     Sign(#[from] SshError),
+    /// A run cannot be taken from the trail.
+    #[error("run {run} cannot be restored from the audit trail: {reason}")]
+    NotRestored {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// The trail does not have what is asked of it.
+    #[error("the audit trail `{path}` has no {what}")]
+    Missing {
+        /// The repository.
+        path: String,
+        /// What.
+        what: String,
+    },
+    /// A file is no bundle of a trail.
+    #[error("`{path}` is no bundle of an audit trail: {reason}")]
+    NoBundle {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// An event has no JSON form.
     #[error("an event could not be written as JSON")]
     Encode(#[from] serde_json::Error),

@@ -1,5 +1,7 @@
 //! The trail as stock `git` sees it.
 
+mod forge;
+mod tamper;
 mod writer;
 
 use std::path::PathBuf;

@@ -83,6 +83,22 @@ impl AuditTrail {
         self.catch_up_where(&origin, |_| Ok(true))
     }
 
+    /// As [`Self::catch_up`], after looking at every run of the journal: what the trail lacks of any of
+    /// them is derived again.
+    ///
+    /// # Errors
+    /// As of [`Self::catch_up`].
+    pub fn restore(
+        &mut self,
+        store: &dyn RunStore,
+        logs_root: &Path,
+        renderer: &dyn ReportRenderer,
+    ) -> Result<usize, AuditError> {
+        self.set_cursors_back(store)?;
+        self.compared = true;
+        self.catch_up(store, logs_root, renderer)
+    }
+
     /// As [`Self::catch_up`], for the runs that `wanted` picks.
     pub(super) fn catch_up_where(
         &mut self,
@@ -128,6 +144,10 @@ impl AuditTrail {
         if !behind {
             return Ok(());
         }
+        self.set_cursors_back(store)
+    }
+
+    fn set_cursors_back(&self, store: &dyn RunStore) -> Result<(), AuditError> {
         // Oldest first: should we be killed on the way, the newest still tell that work is left.
         for run in store.runs(&RunFilter::default())?.iter().rev() {
             let recorded = self.recorded(run)?;

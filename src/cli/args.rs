@@ -10,6 +10,7 @@ use super::output::{OutputFormat, Printer};
 pub use super::vote_args::{
     GateArgs, InboxArgs, KeyArgs, ObligationsArgs, ReviewArgs, SendBackArgs, VoteArgs, WithdrawArgs,
 };
+use crate::base::{HumanDuration, parse_duration};
 use crate::settings::Overrides;
 
 const EXAMPLES: &str = "Examples:
@@ -211,7 +212,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  runbook explain RB0103")]
     Explain(ExplainArgs),
 
-    /// Read the audit trail
+    /// Read, prove, export and restore the audit trail
     #[command(after_help = "Example:\n  runbook audit log")]
     Audit(AuditArgs),
 
@@ -408,13 +409,33 @@ pub struct ExecArgs {
     #[arg(long)]
     pub detach: bool,
 
-    /// Cast the starter's own vote at each gate
+    /// Cast the starter's own vote at each gate; it counts where the policy lets the starter vote
     #[arg(long, short)]
     pub yes: bool,
+
+    /// Person that a bot or a schedule starts the run for; as answerable for it as the starter
+    #[arg(long, value_name = "PERSON", value_parser = word)]
+    pub on_behalf_of: Option<String>,
+
+    /// Break-glass: pass the gates without approval; somebody must review the run afterwards
+    #[arg(long, requires = "reason", conflicts_with = "dry_run")]
+    pub emergency: bool,
+
+    /// Why the approval cannot be waited for; goes on record
+    #[arg(long, value_name = "TEXT", requires = "emergency", value_parser = word)]
+    pub reason: Option<String>,
 
     /// Most steps that run at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_parallel: u16,
+}
+
+/// A text that says something.
+fn word(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is blank".to_owned()),
+        word => Ok(word.to_owned()),
+    }
 }
 
 /// `runbook resume`
@@ -556,6 +577,84 @@ pub enum AuditCommand {
         #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
         limit: u32,
     },
+    /// Prove that the audit trail was not changed; exit code 9 and the first broken thing if it was
+    #[command(
+        after_help = "Example:\n  runbook audit verify\n  runbook audit verify --repository trail.git --allowed-signers keys --against COMMIT"
+    )]
+    Verify(AuditVerifyArgs),
+    /// Write the trail and what is needed to check a run into a folder
+    #[command(after_help = "Example:\n  runbook audit export latest --to proof")]
+    Export(AuditExportArgs),
+    /// Put runs that the store lacks back from the audit trail
+    #[command(after_help = "Example:\n  runbook audit restore")]
+    Restore {
+        /// The other way round: derive what the trail lacks from the store
+        #[arg(long)]
+        trail: bool,
+    },
+    /// Delete the full logs of old runs; journal and audit trail keep theirs
+    #[command(after_help = "Example:\n  runbook audit prune --older-than 90d --dry-run")]
+    Prune(AuditPruneArgs),
+}
+
+/// `runbook audit verify`
+#[derive(Debug, Args)]
+pub struct AuditVerifyArgs {
+    /// Only this run [default: the whole trail]
+    pub run: Option<String>,
+
+    /// Commit that was its head once, and must be in it still
+    #[arg(long, value_name = "COMMIT")]
+    pub against: Option<String>,
+
+    /// Repository whose every commit it must have
+    #[arg(long, value_name = "PATH")]
+    pub remote: Option<PathBuf>,
+
+    /// Policy file that says whose signatures count [default: runbooks/policy.yaml]
+    #[arg(long, value_name = "FILE", conflicts_with = "allowed_signers")]
+    pub policy: Option<PathBuf>,
+
+    /// File of `ssh-keygen -Y verify` that says whose signatures count; every commit must be signed
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Option<PathBuf>,
+
+    /// Check this clone of a trail, without the store
+    #[arg(long, value_name = "PATH")]
+    pub repository: Option<PathBuf>,
+
+    /// Check a folder that `runbook audit export` wrote
+    #[arg(long, value_name = "DIR", conflicts_with = "repository")]
+    pub bundle: Option<PathBuf>,
+}
+
+/// `runbook audit export`
+#[derive(Debug, Args)]
+pub struct AuditExportArgs {
+    /// Run id, the start of one, or `latest`
+    pub run: String,
+
+    /// Folder to write into; made when it is missing, else empty
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+/// `runbook audit prune`
+#[derive(Debug, Args)]
+pub struct AuditPruneArgs {
+    /// Only runs that ended longer ago than this
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_age)]
+    pub older_than: HumanDuration,
+
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn parse_age(text: &str) -> Result<HumanDuration, String> {
+    parse_duration(text)
+        .map(HumanDuration)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::args::ParamArgs;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
-use crate::check::{CheckedRunbook, Runbooks, check_environment, check_policy};
+use crate::check::{CheckedRunbook, Runbooks, check_environment, check_policy, check_policy_environments};
 use crate::handler::HandlerRegistry;
 use crate::handlers::builtin_registry;
 use crate::language::{
@@ -104,6 +104,8 @@ impl Workspace {
         let policy = source.and_then(|source| decode_policy(&source, diags));
         if let Some(policy) = &policy {
             check_policy(policy, diags);
+            let known = self.repository.environments()?;
+            check_policy_environments(policy, known.iter().map(String::as_str), diags);
         }
         Ok(policy)
     }
@@ -169,7 +171,25 @@ impl Workspace {
     ) -> Result<Planned, CliError> {
         let mut diags = Diagnostics::new();
         let given = self.given(params, &mut diags)?;
-        let environment = self.environment(&context.settings.environment, &mut diags)?;
+        let environment = &context.settings.environment;
+        let (planned, findings) = self.planned(name, environment, &given, diags)?;
+        note_advice(context, name, &findings);
+        Ok(planned)
+    }
+
+    /// The plan of a runbook in an environment with these parameters, with advice about them. `diags`
+    /// holds what was found before.
+    ///
+    /// # Errors
+    /// When a file or a parameter is not valid: all findings in one error.
+    pub(super) fn planned(
+        &self,
+        name: &str,
+        environment: &str,
+        given: &BTreeMap<String, Given>,
+        mut diags: Diagnostics,
+    ) -> Result<(Planned, Vec<Diagnostic>), CliError> {
+        let environment = self.environment(environment, &mut diags)?;
         let policy = self.policy_of_plan(&mut diags)?;
         let mut runbooks = self.runbooks()?;
         let checked = self.checked(&mut runbooks, name, environment.as_ref(), &mut diags)?;
@@ -181,16 +201,13 @@ impl Workspace {
             false => {
                 let policy = policy.as_ref();
                 let catalog = &self.catalog;
-                build(&checked, &environment, policy, &given, catalog, &mut diags)
+                build(&checked, &environment, policy, given, catalog, &mut diags)
             }
         };
         let findings = diags.into_sorted();
         let failed = findings.iter().any(|d| d.severity == Severity::Error);
         match plan {
-            Some(plan) if !failed => {
-                note_advice(context, name, &findings);
-                Ok(Planned { plan, checked })
-            }
+            Some(plan) if !failed => Ok((Planned { plan, checked }, findings)),
             _ => Err(CliError::invalid(findings)),
         }
     }

@@ -1,6 +1,7 @@
 //! The loop around the pure core: one dispatcher drives one run and linearises all that happens to it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -358,12 +359,7 @@ impl Dispatcher {
         if self.surveys.contains_key(&gate) {
             return;
         }
-        let mut plan = self.state.plan().as_ref().clone();
-        plan.policy = self
-            .state
-            .electorate(&gate)
-            .and_then(|electorate| electorate.policy)
-            .map(|policy| Box::new(policy.clone()));
+        let plan = Arc::clone(self.state.plan());
         self.surveys.insert(gate.clone(), false);
         let surroundings = self.parts.surroundings.clone();
         survey::spawn(surroundings, plan, gate, self.survey_to.clone());
@@ -426,16 +422,26 @@ impl Dispatcher {
         };
         let target = due.target.clone();
         let job = Job {
+            idempotency_key: due.idempotency_key.or_else(|| self.key_of_notice(&target)),
             target: due.target,
             attempt: due.attempt,
             uses,
             inputs: due.inputs,
-            idempotency_key: due.idempotency_key,
         };
         let call = self
             .caller
             .call(job, self.progress.clone(), self.return_to.clone());
         self.calls.extend(call.map(|call| (target, call)));
+    }
+
+    /// A gate may open again, and then the same level is told another thing.
+    fn key_of_notice(&self, target: &Target) -> Option<String> {
+        let CallKind::Notice(level) = target.call else {
+            return None;
+        };
+        let round = self.state.electorate(&target.step)?.round;
+        let (run, step) = (self.run, &target.step);
+        Some(format!("{run}/{step}/notice-{level}/round-{round}"))
     }
 
     /// The journal failed: end what runs, so that no child outlives its step, and keep what can be kept.

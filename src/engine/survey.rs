@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::base::{Digest, StepId, Value};
 use crate::event::{Difference, EventKind};
-use crate::plan::Plan;
+use crate::plan::{Plan, differences};
 
 /// What surrounds a run and may change while it waits: the files that its plan was made from.
 pub trait Surroundings: Send + Sync {
@@ -25,11 +25,10 @@ pub(super) struct Surveyed {
     pub(super) event: EventKind,
 }
 
-/// Looks at the files on a thread of its own; what it finds arrives on `found`. `plan` is the run's
-/// plan with the policy that holds in the run now.
+/// Looks at the files on a thread of its own; what it finds arrives on `found`.
 pub(super) fn spawn(
     surroundings: Option<Arc<dyn Surroundings>>,
-    plan: Plan,
+    plan: Arc<Plan>,
     gate: StepId,
     found: mpsc::UnboundedSender<Surveyed>,
 ) {
@@ -88,18 +87,6 @@ fn policy_json(plan: &Plan) -> Value {
         .as_ref()
         .and_then(|policy| serde_json::to_value(policy).ok())
         .unwrap_or(Value::Null)
-}
-
-fn differences(before: &Plan, after: &Plan) -> Vec<Difference> {
-    let (was, is) = (before.digest(), after.digest());
-    if was == is {
-        return Vec::new();
-    }
-    vec![Difference {
-        what: "plan".to_owned(),
-        before: was.to_string(),
-        after: is.to_string(),
-    }]
 }
 
 fn unreadable(why: &str) -> Difference {

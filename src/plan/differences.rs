@@ -264,8 +264,57 @@ fn values(what: &str, before: &Value, after: &Value, found: &mut Found) {
                 optional(&format!("{what}.{key}"), old, new, found);
             }
         }
+        (Value::Array(old), Value::Array(new)) if is_flat(old) && is_flat(new) => {
+            let missing = |from: &[Value], other: &[Value]| -> Vec<String> {
+                let missing = from.iter().filter(|item| !other.contains(item));
+                missing.map(text).collect()
+            };
+            let (gone, come) = (missing(old, new), missing(new, old));
+            match gone.is_empty() && come.is_empty() {
+                true => found.push(what, canonical_clipped(before), canonical_clipped(after)),
+                false => found.push(what, clipped(&gone.join(", ")), clipped(&come.join(", "))),
+            }
+        }
+        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+            let changed = old.iter().zip(new).enumerate();
+            for (at, (old, new)) in changed.filter(|(_, (old, new))| old != new) {
+                values(&format!("{what}[{at}]"), old, new, found);
+            }
+        }
+        (Value::String(old), Value::String(new)) => {
+            let from = shown_from(old, new);
+            found.push(what, tail(old, from), tail(new, from));
+        }
         (old, new) => found.push(what, text(old), text(new)),
     }
+}
+
+/// Whether a list has neither lists nor maps inside.
+fn is_flat(items: &[Value]) -> bool {
+    items
+        .iter()
+        .all(|item| !item.is_array() && !item.is_object())
+}
+
+/// From which character on two long texts are shown, so that what differs is seen.
+fn shown_from(old: &str, new: &str) -> usize {
+    /// Characters in common that are shown before it.
+    const BEFORE: usize = 15;
+    let common = old.chars().zip(new.chars()).take_while(|(a, b)| a == b);
+    match common.count() {
+        common if common > 2 * BEFORE => common - BEFORE,
+        _ => 0,
+    }
+}
+
+fn tail(whole: &str, from: usize) -> String {
+    if from == 0 {
+        return text(&Value::from(whole));
+    }
+    let tail: String = std::iter::once('…')
+        .chain(whole.chars().skip(from))
+        .collect();
+    clipped(&tail)
 }
 
 /// Of `{kind: ..., value: ...}`, the stored form of an expression, the value; of a template its text.

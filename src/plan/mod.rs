@@ -21,9 +21,15 @@ mod stored;
 mod types;
 
 #[cfg(test)]
+mod policy_fixture;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_of_blocks;
+#[cfg(test)]
+mod tests_of_differences;
+#[cfg(test)]
+mod tests_of_gates;
 #[cfg(test)]
 mod tests_of_policy;
 

@@ -132,15 +132,16 @@ fn bars<'a>(
     bars
 }
 
+/// Whether enough distinct people may vote. A rule that asks nobody opens no gate; the decoder refuses
+/// it, a plan on disk may say it.
 fn can_pass(rule: &PlanRule, bars: &BTreeMap<&str, Bar>) -> bool {
     let places = rule.quorum.iter().map(|quorum| {
-        let may = quorum.members.iter().map(String::as_str);
-        (
-            quorum.count,
-            may.filter(|name| !bars.contains_key(name)).collect(),
-        )
+        let members = quorum.members.iter().map(String::as_str);
+        let may = members.filter(|name| !bars.contains_key(name));
+        (quorum.count.max(1), may.collect())
     });
-    can_fill(&places.collect::<Vec<(u32, BTreeSet<&str>)>>())
+    let places: Vec<(u32, BTreeSet<&str>)> = places.collect();
+    !places.is_empty() && can_fill(&places)
 }
 
 fn refusal(

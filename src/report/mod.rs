@@ -9,7 +9,10 @@ mod excerpt;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod fixtures_gates;
+#[cfg(test)]
 mod fixtures_nested;
+mod gate_text;
 mod graph;
 mod inbox;
 mod json;

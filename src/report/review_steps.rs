@@ -79,7 +79,7 @@ pub(super) fn steps(state: &RunState, steps: &[(StepId, &PlanStep)]) -> Vec<Revi
     steps
         .iter()
         .map(|(id, step)| {
-            let is_gate = step.gate.is_some() || step.action.uses == super::plan_text::APPROVAL;
+            let is_gate = step.is_gate();
             let unless = step.unless.as_ref().map(|unless| match &unless.probe {
                 Some(probe) => format!("{} says {}", probe.uses, unless.condition),
                 None => unless.condition.clone(),

@@ -79,7 +79,7 @@ impl RunState {
             .unwrap_or_default()
     }
 
-    fn electorate_of(&self, i: usize) -> Option<Electorate<'_>> {
+    pub(super) fn electorate_of(&self, i: usize) -> Option<Electorate<'_>> {
         Some(Electorate {
             // In an emergency whoever is there fills in what the gate asks for.
             policy: self.policy().filter(|_| self.emergency.is_none()),
@@ -169,18 +169,15 @@ impl RunState {
 
     /// What a survey says that the voters of this round do not know.
     fn surveyed(&self, gate: &Gate, survey: &Survey) -> Vec<Difference> {
-        let known = gate.known_survey.as_ref();
-        if !survey.is_known(known) && !survey.differences.is_empty() {
-            return survey.differences.clone();
+        let mut differences = Vec::new();
+        if gate.policies != self.policies {
+            // Another gate was voided for it, so it is in force, and no survey finds it new any more.
+            differences.push(plain("another policy came into force".to_owned()));
         }
-        // A change that was taken back is a change, or a policy that is gone could still decide.
-        let later = self.later_policy.as_deref();
-        let in_force = survey.policy.as_deref() == later;
-        let files_give_a_plan = survey.plan_digest.is_some();
-        match files_give_a_plan && !in_force {
-            true => vec![plain("the policy was changed again".to_owned())],
-            false => Vec::new(),
+        if !survey.is_known(gate.known_survey.as_ref()) {
+            differences.extend_from_slice(&survey.differences);
         }
+        differences
     }
 
     /// Whether the files are read again before a gate opens: where a policy says who may approve.

@@ -23,6 +23,8 @@ pub(super) struct Gate {
     pub(super) survey: Option<(EventSeq, Survey)>,
     /// What a void said of the files, which the voters of this round have seen.
     pub(super) known_survey: Option<Survey>,
+    /// How often the policy in force had changed when this round began.
+    pub(super) policies: u32,
     /// What keeps it closed although its votes suffice.
     pub(super) held: Option<Hold>,
     /// How many levels of the escalation chain were told.
@@ -56,7 +58,7 @@ pub(super) struct Survey {
     /// The digest of the plan that they give; `None` when they give none.
     pub(super) plan_digest: Option<Digest>,
     pub(super) differences: Vec<Difference>,
-    /// The policy, when it is another one than the plan's.
+    /// The policy, when it is another one than that in force.
     pub(super) policy: Option<Box<PlanPolicy>>,
 }
 
@@ -90,6 +92,7 @@ impl Gate {
             known: vec![None; reads],
             survey: None,
             known_survey: None,
+            policies: 0,
             held: None,
             level: 0,
             due: Vec::new(),

@@ -398,6 +398,32 @@ fn an_emergency_owes_a_review_until_it_is_there(store: &dyn RunStore) {
     );
 }
 
+fn a_run_is_put_back_whole(store: &dyn RunStore) {
+    let id = run_id(1);
+    let mut events = every_event(id);
+    events[0] = event(id, 1, created_in_emergency());
+    let import =
+        |events: Vec<_>| block_on(store.import_run(new_run(id), events, RunStatus::Finished));
+    assert!(import(Vec::new()).is_err(), "no run is without events");
+    assert!(
+        import(events[1..].to_vec()).is_err(),
+        "the first is missing"
+    );
+    import(events.clone()).expect("put back");
+    assert!(import(events.clone()).is_err(), "the id is taken");
+    let record = store.run(id).expect("reads").expect("is there");
+    assert_eq!((record.owner, record.status), (None, RunStatus::Finished));
+    assert_eq!(record.outcome, Some(Outcome::RolledBack));
+    assert_eq!(record.last_seq, EventSeq(events.len() as u64));
+    assert_eq!(record.audited_seq, record.last_seq);
+    assert_eq!(store.events_after(id, EventSeq(0)).expect("reads"), events);
+    assert_eq!(store.obligations(true).expect("reads"), []);
+    assert_eq!(store.obligations(false).expect("reads").len(), 1);
+    let asked = store.add_request(id, at(5), actor(), RequestKind::Cancel { reason: None });
+    let asked = block_on(asked).expect("added");
+    assert_eq!(asked, 9, "the events name requests up to 8");
+}
+
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod memory {
@@ -430,4 +456,5 @@ contract!(
     the_audit_cursor_names_what_is_left,
     the_data_version_changes_with_every_write,
     an_emergency_owes_a_review_until_it_is_there,
+    a_run_is_put_back_whole,
 );

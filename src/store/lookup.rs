@@ -66,6 +66,8 @@ pub(super) struct Append {
     pub(super) emergency: Option<Emergency>,
     /// The review that closes one.
     pub(super) reviewed: Option<(Timestamp, ReviewVerdict)>,
+    /// The largest id of a request that they name; 0 when they name none.
+    pub(super) last_request: u64,
 }
 
 impl Append {
@@ -80,6 +82,7 @@ impl Append {
         };
         let before = first.seq.0.checked_sub(1).ok_or_else(|| conflict(first))?;
         let mut last = EventSeq(before);
+        let mut last_request = 0;
         let (mut finished, mut emergency, mut reviewed) = (None, None, None);
         for event in events {
             if event.run != first.run || event.seq != last.next() {
@@ -88,6 +91,10 @@ impl Append {
             last = event.seq;
             match &event.event {
                 EventKind::RunFinished { outcome, .. } => finished = Some((*outcome, event.at)),
+                EventKind::VoteCast { request, .. }
+                | EventKind::CancelRequested { request, .. } => {
+                    last_request = last_request.max(request.unwrap_or(0));
+                }
                 EventKind::RunCreated {
                     emergency: Some(why),
                     ..
@@ -103,6 +110,7 @@ impl Append {
             finished,
             emergency,
             reviewed,
+            last_request,
         }))
     }
 }

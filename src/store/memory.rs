@@ -22,6 +22,7 @@ pub struct MemoryStore {
 struct Data {
     runs: BTreeMap<RunId, Entry>,
     requests: Vec<Request>,
+    last_request: u64,
     version: u64,
 }
 
@@ -63,6 +64,62 @@ impl Data {
 
     fn entry_mut(&mut self, run: RunId) -> Result<&mut Entry, StoreError> {
         self.runs.get_mut(&run).ok_or(StoreError::UnknownRun(run))
+    }
+
+    /// A run that nobody drives is one that was put back, so the audit trail has it.
+    fn create(
+        &mut self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+        owner: Option<EngineOwner>,
+    ) -> Result<(), StoreError> {
+        let conflict = || StoreError::Conflict {
+            run: run.id,
+            seq: events.first().map_or(EventSeq(1), |event| event.seq),
+        };
+        let append = Append::check(&events)?.ok_or_else(conflict)?;
+        if append.run != run.id || append.before != EventSeq(0) || self.runs.contains_key(&run.id) {
+            return Err(conflict());
+        }
+        let obligation = append.emergency.map(|emergency| Obligation {
+            run: run.id,
+            runbook: run.runbook.clone(),
+            environment: run.environment.clone(),
+            actor: run.actor.clone(),
+            reason: emergency.reason,
+            review: emergency.review,
+            opened_at: run.created_at,
+            due_at: emergency.review_by,
+            closed: append.reviewed,
+        });
+        let record = RunRecord {
+            id: run.id,
+            runbook: run.runbook,
+            environment: run.environment,
+            created_at: run.created_at,
+            actor: run.actor,
+            plan_digest: run.plan_digest,
+            status,
+            outcome: append.finished.map(|(outcome, _)| outcome),
+            finished_at: append.finished.map(|(_, at)| at),
+            last_seq: append.last,
+            audited_seq: match owner {
+                Some(_) => EventSeq(0),
+                None => append.last,
+            },
+            owner,
+        };
+        self.last_request = self.last_request.max(append.last_request);
+        let entry = Entry {
+            record,
+            plan_json: run.plan_json,
+            source: run.source,
+            events,
+            obligation,
+        };
+        self.runs.insert(run.id, entry);
+        Ok(())
     }
 
     fn neighbours(&self, run: RunId) -> impl Iterator<Item = String> {
@@ -126,52 +183,16 @@ impl RunStore for MemoryStore {
         first: RunEvent,
         owner: EngineOwner,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.write(|data| {
-            if first.run != run.id || first.seq != EventSeq(1) || data.runs.contains_key(&run.id) {
-                return Err(StoreError::Conflict {
-                    run: run.id,
-                    seq: first.seq,
-                });
-            }
-            let emergency =
-                Append::check(std::slice::from_ref(&first))?.and_then(|append| append.emergency);
-            let obligation = emergency.map(|emergency| Obligation {
-                run: run.id,
-                runbook: run.runbook.clone(),
-                environment: run.environment.clone(),
-                actor: run.actor.clone(),
-                reason: emergency.reason,
-                review: emergency.review,
-                opened_at: run.created_at,
-                due_at: emergency.review_by,
-                closed: None,
-            });
-            let record = RunRecord {
-                id: run.id,
-                runbook: run.runbook,
-                environment: run.environment,
-                created_at: run.created_at,
-                actor: run.actor,
-                plan_digest: run.plan_digest,
-                status: RunStatus::Running,
-                outcome: None,
-                finished_at: None,
-                last_seq: first.seq,
-                owner: Some(owner),
-                audited_seq: EventSeq(0),
-            };
-            data.runs.insert(
-                run.id,
-                Entry {
-                    record,
-                    plan_json: run.plan_json,
-                    source: run.source,
-                    events: vec![first],
-                    obligation,
-                },
-            );
-            Ok(())
-        })
+        self.write(|data| data.create(run, vec![first], RunStatus::Running, Some(owner)))
+    }
+
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.write(|data| data.create(run, events, status, None))
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -258,7 +279,8 @@ impl RunStore for MemoryStore {
     ) -> BoxFuture<'static, Result<u64, StoreError>> {
         self.write(|data| {
             data.entry(run)?;
-            let id = data.requests.last().map_or(1, |last| last.id + 1);
+            let id = data.last_request + 1;
+            data.last_request = id;
             data.requests.push(Request {
                 id,
                 run,

@@ -245,6 +245,19 @@ pub trait RunStore: Journal {
         owner: EngineOwner,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
+    /// Puts a run back that was on record elsewhere, with all of its events, all or nothing. Nobody
+    /// drives it, and the audit trail has all of it. Requests made from now on have ids after those
+    /// that its events name.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the id is taken or the events are not dense from 1.
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
+
     /// A run by its id.
     ///
     /// # Errors

@@ -51,6 +51,14 @@ impl StepHandler for Scripted {
         input: Value,
     ) -> BoxFuture<'a, Result<Value, StepError>> {
         Box::pin(async move {
+            if self.0.name == "notify" {
+                let key = format!("key {}\n", ctx.idempotency_key);
+                ctx.log.write(Stream::Out, key.as_bytes());
+                return match input["channel"].as_str() {
+                    Some("broken") => Err(StepError::new(FailureKind::Error, "no such channel")),
+                    _ => Ok(json!({})),
+                };
+            }
             match input["do"].as_str().unwrap_or("echo") {
                 "fail" => Err(StepError::new(FailureKind::Error, "scripted failure")),
                 "panic" => panic!("scripted panic"),
@@ -96,6 +104,7 @@ fn registry() -> HandlerRegistry {
         ("test.read", Effect::Read),
         ("test.write", Effect::Idempotent),
         ("test.once", Effect::Once),
+        ("notify", Effect::Once),
     ] {
         let manifest = ActionManifest {
             name: name.to_owned(),
@@ -145,6 +154,14 @@ impl RunStore for Failing {
         owner: EngineOwner,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.create_run(run, first, owner)
+    }
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.import_run(run, events, status)
     }
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         self.inner.run(id)

@@ -6,7 +6,7 @@ use crate::event::{Difference, Failure, Vote};
 use crate::run::confirm::gate_outputs;
 use crate::run::gate::{Gate, Notice, Survey};
 use crate::run::node::{Halt, NodeStatus};
-use crate::run::policy::{CastVote, Hold, Judgement, Verdict, escalations};
+use crate::run::policy::{CastVote, Electorate, Hold, Judgement, Verdict, escalations};
 use crate::run::state::RunState;
 
 impl RunState {
@@ -44,6 +44,7 @@ impl RunState {
             .map_or(0, |gate| gate.reads.len());
         let mut gate = Gate::new(round, reads, at, self.seq());
         gate.due = self.policy().map_or_else(Vec::new, |p| escalations(p, at));
+        gate.policies = self.policies;
         let node = &mut self.nodes[i];
         node.attempt = AttemptNo::FIRST;
         node.started_at = Some(at);
@@ -108,7 +109,7 @@ impl RunState {
     }
 
     pub(super) fn vote_cast(&mut self, step: &StepId, mut vote: CastVote) -> Result<(), Refused> {
-        let (seq, plan_digest) = (self.seq(), self.plan_digest);
+        let seq = self.seq();
         let i = self.gate(step)?;
         let mut flaw = None;
         if let Some(asked) = self.asks(i)
@@ -119,12 +120,20 @@ impl RunState {
                 Err(why) => flaw = Some(why),
             }
         }
+        // A vote that can change nothing does not make what is known out of date.
+        let may_vote = |e: Electorate<'_>| {
+            let of_now = vote.round == e.round && vote.plan_digest == e.plan_digest;
+            of_now && e.refusal(&vote.actor).is_none()
+        };
+        let counts = flaw.is_none() && self.electorate_of(i).is_some_and(may_vote);
         let node = &mut self.nodes[i];
-        let again = vote.id.is_some() && node.votes.iter().any(|cast| cast.id == vote.id);
+        let again = vote.id.is_some()
+            && node
+                .votes
+                .iter()
+                .any(|cast| cast.id == vote.id && cast.actor.name == vote.actor.name);
         if let Some(gate) = &mut node.gate {
-            // A vote that can change nothing does not make what is known out of date.
-            let of_this_round = vote.round == gate.round && Some(vote.plan_digest) == plan_digest;
-            if of_this_round && !again && flaw.is_none() {
+            if counts && !again {
                 gate.since = seq;
             }
             if let Some(why) = flaw {
@@ -262,12 +271,14 @@ impl RunState {
         gate.held = None;
         let round = gate.round;
         self.rounds.insert(step.clone(), round);
-        // Files that give no plan say nothing of the policy.
-        if let Some(survey) = survey.filter(|survey| survey.plan_digest.is_some()) {
-            self.later_policy = survey.policy;
+        if let Some(policy) = survey.and_then(|survey| survey.policy) {
+            self.later_policy = Some(policy);
+            self.policies += 1;
             self.excluded = self.excluded_by(self.policy());
             self.plan_escalations();
         }
+        let policies = self.policies;
+        self.at_gate(step)?.1.policies = policies;
         // A message that has no value any more stays as it was; the difference says so.
         if let Ok(message) = self.message(i, &self.known(i)) {
             self.nodes[i].inputs = serde_json::json!({ "message": message });

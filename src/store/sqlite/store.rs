@@ -136,9 +136,25 @@ impl RunStore for SqliteStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         match self.encode(&[first], RunStatus::Running) {
             Ok(Some(first)) => {
-                self.write(move |conn| write::create_run(conn, &run, &first, &owner))
+                self.write(move |conn| write::create_run(conn, &run, &first, Some(&owner)))
             }
             Ok(None) => ready(Ok(())),
+            Err(error) => ready(Err(error)),
+        }
+    }
+
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        match self.encode(&events, status) {
+            Ok(Some(all)) => self.write(move |conn| write::create_run(conn, &run, &all, None)),
+            Ok(None) => ready(Err(StoreError::Conflict {
+                run: run.id,
+                seq: EventSeq(1),
+            })),
             Err(error) => ready(Err(error)),
         }
     }

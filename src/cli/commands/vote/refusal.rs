@@ -1,7 +1,7 @@
 //! Why a vote cannot count, before it is stored.
 
 use super::cast::{Say, command};
-use crate::base::{StepId, Timestamp};
+use crate::base::Timestamp;
 use crate::cli::booth::Booth;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::event::{Actor, EventKind, Vote};
@@ -47,7 +47,7 @@ pub(super) fn refusal(
         return Some(refused(booth, gate, now, &why));
     }
     if let (Vote::SendBack, Some(to)) = (say.vote, &say.to)
-        && let Err(why) = can_send_back(booth, &gate.step, to)
+        && let Err(why) = booth.state.can_send_back(&gate.step, to)
     {
         return Some(
             CliError::new(
@@ -68,24 +68,6 @@ pub(super) fn refusal(
         );
     }
     None
-}
-
-/// Whether the step comes before the gate in the same list of steps.
-fn can_send_back(booth: &Booth, gate: &StepId, to: &StepId) -> Result<(), String> {
-    let before = booth.state.plan().steps_before(gate);
-    match before.contains(to) {
-        true => Ok(()),
-        false => Err(match before.as_slice() {
-            [] => format!("nothing comes before the gate `{gate}`"),
-            before => {
-                let names: Vec<String> = before.iter().map(|id| format!("`{id}`")).collect();
-                format!(
-                    "it does not come before the gate `{gate}`; it can be sent back to {}",
-                    names.join(", ")
-                )
-            }
-        }),
-    }
 }
 
 /// A vote that cannot count, and who could give one that does.
