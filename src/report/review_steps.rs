@@ -7,8 +7,8 @@ use crate::model::{Effect, has_nothing_to_undo};
 use crate::plan::{Plan, PlanRollback, PlanStep};
 use crate::run::{NodeKind, NodeStatus, RunState};
 
-/// Longest text that a value of a step may have in a review, in characters.
-const LONGEST: usize = 2_000;
+/// Longest text of a value that was read, in characters.
+const LONGEST: usize = 400;
 /// Most values that are shown.
 const VALUES: usize = 50;
 
