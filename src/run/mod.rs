@@ -12,6 +12,7 @@ mod frame;
 mod gate;
 mod node;
 mod policy;
+mod preview;
 mod retry;
 mod send_back;
 mod settle;

@@ -509,7 +509,7 @@ fn outcome(sim: &Sim) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_sent_back_is_undone_once_in_order_and_runs_again(case in case()) {
@@ -521,7 +521,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn a_crash_at_any_event_changes_none_of_that(case in case()) {
@@ -589,7 +589,7 @@ fn check_end(case: &Case, sim: &Sim) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
     fn a_run_that_ends_on_the_way_back_ends_in_order(case in case(), at in 0usize..60, kind in 0u8..4, rollback: bool) {
