@@ -9,6 +9,7 @@
 mod architecture;
 mod bad_input;
 mod check_fixtures;
+mod cli_audit;
 mod cli_ending;
 mod cli_exec;
 mod cli_gates;
