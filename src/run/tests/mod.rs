@@ -8,3 +8,4 @@ mod parts;
 mod properties;
 pub(super) mod sim;
 mod tables;
+mod voters;
