@@ -41,7 +41,7 @@ pub(super) enum Turn {
 
 impl RunState {
     /// The policy that the run is subject to: that of its plan, or a later one that a gate was voided for.
-    pub(super) fn policy(&self) -> Option<&PlanPolicy> {
+    pub fn policy(&self) -> Option<&PlanPolicy> {
         let later = self.later_policy.as_deref();
         later.or(self.plan.policy.as_deref())
     }

@@ -313,7 +313,7 @@ fn step_value(node: &Node, outputs: &Value) -> Value {
     let mut value = json!({
         "status": status,
         "duration": duration,
-        "attempts": node.attempt.0,
+        "attempts": node.tries(node.attempt).0,
     });
     if !outputs.is_null() {
         value["outputs"] = outputs.clone();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::defs::{self, Defs};
 use super::frame::{Cut, Frame, Progress, ROOT};
 use super::node::{Doom, Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
+use super::send_back::{Past, Rewind};
 use crate::base::{AttemptNo, Digest, EventSeq, RunId, StepId, Timestamp, Value};
 use crate::event::{Actor, Emergency, Outcome, RollbackCause};
 use crate::model::Risk;
@@ -87,6 +88,10 @@ pub struct RunState {
     pub(super) undo_failed: bool,
     pub(super) rollback_cause: Option<RollbackCause>,
     pub(super) exceptions: bool,
+    /// The rewind that is under way.
+    pub(super) rewind: Option<Rewind>,
+    /// Of steps that a rewind took back, by id: those in loops and sub-runbooks are made again.
+    pub(super) past: HashMap<StepId, Past>,
     pub(super) open_gates: usize,
     pub(super) paused_since: Option<Timestamp>,
     pub(super) paused_ms: u64,
@@ -142,6 +147,8 @@ impl RunState {
             undo_failed: false,
             rollback_cause: None,
             exceptions: false,
+            rewind: None,
+            past: HashMap::new(),
             open_gates: 0,
             paused_since: None,
             paused_ms: 0,
@@ -172,6 +179,7 @@ impl RunState {
                 node.id = self.nodes[caller].id.inside(&step.id);
                 self.nested.insert(node.id.clone(), self.nodes.len());
             }
+            let node = self.recall(node);
             self.nodes.push(node);
         }
         frame
@@ -196,6 +204,7 @@ impl RunState {
                 ..self.blank(frame, def, step)
             };
             self.nested.insert(instance.id.clone(), self.nodes.len());
+            let instance = self.recall(instance);
             self.nodes.push(instance);
         }
         frame
@@ -231,7 +240,7 @@ impl RunState {
         frame
     }
 
-    fn blank(&self, frame: usize, def: usize, step: &PlanStep) -> Node {
+    pub(super) fn blank(&self, frame: usize, def: usize, step: &PlanStep) -> Node {
         let depth = match self.frames[frame].node {
             Some(parent) => self.nodes[parent].depth + 1,
             None => 0,
@@ -262,6 +271,7 @@ impl RunState {
             lost: false,
             votes: Vec::new(),
             gate: None,
+            past: Past::default(),
             def,
             frame,
             opened: None,

@@ -204,6 +204,7 @@ impl RunState {
     pub fn waits_only_for_gates(&self) -> bool {
         self.phase == Phase::Forward
             && self.halt.is_none()
+            && self.rewind.is_none()
             && self.open_gates > 0
             && self.open_gates == self.active.len()
             && self.ready.is_empty()
@@ -261,7 +262,7 @@ impl RunState {
             Some(Halt::Cancelled) => Outcome::Cancelled,
             Some(Halt::Rejected { .. }) => Outcome::Rejected,
             Some(Halt::Expired { .. }) => Outcome::Expired,
-            Some(Halt::Interrupted { .. }) => Outcome::Stuck,
+            Some(Halt::Interrupted { .. } | Halt::NotUndone { .. }) => Outcome::Stuck,
             Some(Halt::StepFailed { .. } | Halt::TimedOut) => match self.rollback_result() {
                 RollbackResult::None => Outcome::Failed,
                 _ => Outcome::RolledBack,

@@ -9,6 +9,10 @@ const STATE_DIR: &str = "RUNBOOK_STATE_DIR";
 const ENVIRONMENT: &str = "RUNBOOK_ENV";
 /// What is traced to standard error, in the filter language of `tracing` (`debug`, `runbook=trace`).
 const LOG: &str = "RUNBOOK_LOG";
+/// The private SSH key that signs the commits of the audit trail.
+const AUDIT_KEY: &str = "RUNBOOK_AUDIT_KEY";
+/// The remote of the audit trail, in place of the policy's.
+const AUDIT_REMOTE: &str = "RUNBOOK_AUDIT_REMOTE";
 /// No colours when set and not empty (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 /// Colours also when the output is no terminal, when set and neither empty nor `0`.
@@ -39,8 +43,12 @@ pub struct Variables {
     pub state_dir: Option<PathBuf>,
     /// `RUNBOOK_ENV`.
     pub environment: Option<String>,
+    /// `RUNBOOK_AUDIT_KEY`.
+    pub audit_key: Option<PathBuf>,
     /// `RUNBOOK_LOG`.
     pub log: Option<String>,
+    /// `RUNBOOK_AUDIT_REMOTE`.
+    pub audit_remote: Option<String>,
     /// `NO_COLOR`.
     pub no_color: bool,
     /// `CLICOLOR_FORCE`.
@@ -64,7 +72,9 @@ impl Variables {
         Self {
             state_dir: set(STATE_DIR).map(PathBuf::from),
             environment: text(ENVIRONMENT),
+            audit_key: set(AUDIT_KEY).map(PathBuf::from),
             log: text(LOG),
+            audit_remote: text(AUDIT_REMOTE),
             no_color: set(NO_COLOR).is_some(),
             force_color: set(CLICOLOR_FORCE).is_some_and(|value| value != "0"),
             dumb_terminal: set(TERM).is_some_and(|value| value == "dumb"),

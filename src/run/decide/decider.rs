@@ -60,6 +60,7 @@ impl Decider<'_> {
                 | EventKind::GateRejected { .. }
                 | EventKind::GateExpired { .. }
                 | EventKind::RunTimedOut
+                | EventKind::RewindStarted { .. }
                 | EventKind::StepTimedOut { .. }
         );
         self.commands.push(Command::Record(event));

@@ -1,6 +1,6 @@
 //! Steps: starts, polls, retries, time limits, gates, and the probe of `unless`.
 
-use super::command::{CallKind, Command, Target};
+use super::command::{CallKind, Command, Target, anew, idempotency_key};
 use super::decider::Decider;
 use crate::base::{AttemptNo, Value};
 use crate::event::{EventKind, Failure, SkipReason};
@@ -21,7 +21,14 @@ impl Decider<'_> {
         if self.state.halt.is_none() && self.run_timed_out() {
             return self.record(EventKind::RunTimedOut);
         }
-        self.steps();
+        if self.state.waits_for_a_word() {
+            return self.steps();
+        }
+        if self.state.rewind.is_some() {
+            self.rewinding();
+        } else if !self.send_back() {
+            self.steps();
+        }
     }
 
     /// The time that gates waited does not count.
@@ -79,7 +86,7 @@ impl Decider<'_> {
         }
     }
 
-    fn active_step(&mut self, i: usize) {
+    pub(super) fn active_step(&mut self, i: usize) {
         let state = self.state;
         let (node, step) = (&state.nodes[i], state.step(i));
         let timeout = step.timeout.map(|t| t.0);
@@ -115,7 +122,8 @@ impl Decider<'_> {
             }
             NodeStatus::Retrying { at: None } => {
                 if let (Some(retry), Some(run)) = (&step.retry, state.run) {
-                    let wait = retry::delay(retry, run, node.id.as_str(), node.attempt);
+                    let tries = node.tries(node.attempt);
+                    let wait = retry::delay(retry, run, node.id.as_str(), tries);
                     self.record(EventKind::StepRetryScheduled {
                         step: node.id.clone(),
                         attempt: node.attempt.next(),
@@ -144,7 +152,7 @@ impl Decider<'_> {
         }
     }
 
-    fn ready_step(&mut self, i: usize) {
+    pub(super) fn ready_step(&mut self, i: usize) {
         let state = self.state;
         let node = &state.nodes[i];
         if state.lacks_approval(i) {
@@ -157,7 +165,7 @@ impl Decider<'_> {
             NodeKind::Loop => self.expand(i),
             NodeKind::Block => self.open_block(i),
             NodeKind::Step if state.step(i).action.uses == APPROVAL => self.open_gate(i),
-            NodeKind::Step => self.start(i, AttemptNo::FIRST),
+            NodeKind::Step => self.start(i, node.attempt.next()),
         }
     }
 
@@ -290,10 +298,18 @@ impl Decider<'_> {
             return Ok(node.idempotency_key.clone());
         }
         match eval::render(self.state, Place::of(self.state, i), expr, None) {
-            Ok(Value::String(key)) => Ok(Some(key)),
-            Ok(other) => Ok(Some(other.to_string())),
+            Ok(Value::String(key)) => Ok(Some(anew(key, node.past.times))),
+            Ok(other) => Ok(Some(anew(other.to_string(), node.past.times))),
             Err(error) => Err(expression("idempotency_key", &step.action.uses, &error)),
         }
+    }
+
+    /// The key of a step without its own, if it was taken back before.
+    pub(super) fn key_anew(&self, i: usize, call: CallKind) -> Option<String> {
+        let node = &self.state.nodes[i];
+        let (run, times) = (self.state.run?, node.past.times);
+        let step = node.id.clone();
+        (times > 0).then(|| idempotency_key(run, &Target { step, call }, times))
     }
 
     fn start(&mut self, i: usize, attempt: AttemptNo) {
@@ -310,6 +326,7 @@ impl Decider<'_> {
                     inputs: inputs.clone(),
                     idempotency_key: key.clone(),
                 };
+                let key = key.or_else(|| self.key_anew(i, CallKind::Action));
                 self.call(i, CallKind::Action, intent, inputs, key);
             }
             // The first render can fail; a later one sees the same settled steps and cannot.
@@ -330,7 +347,10 @@ impl Decider<'_> {
                 poll,
             },
             inputs: node.inputs.clone(),
-            idempotency_key: node.idempotency_key.clone(),
+            idempotency_key: node
+                .idempotency_key
+                .clone()
+                .or_else(|| self.key_anew(i, CallKind::Action)),
         });
     }
 }

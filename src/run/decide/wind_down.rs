@@ -115,7 +115,9 @@ impl Decider<'_> {
                 RollbackCause::Gate { step: step.clone() }
             }
             Some(Halt::TimedOut) => RollbackCause::TimedOut,
-            Some(Halt::Cancelled | Halt::Interrupted { .. }) | None => RollbackCause::Cancelled,
+            Some(Halt::Cancelled | Halt::Interrupted { .. } | Halt::NotUndone { .. }) | None => {
+                RollbackCause::Cancelled
+            }
         };
         let steps = state
             .undoable()

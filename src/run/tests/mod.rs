@@ -6,6 +6,8 @@ mod nested;
 mod oracle;
 mod parts;
 mod properties;
+mod rewind;
+mod rewinds;
 pub(super) mod sim;
 mod tables;
 mod voters;

@@ -89,6 +89,7 @@ pub(crate) fn plan(steps: Vec<PlanStep>, finally: Vec<PlanStep>) -> Plan {
             title: None,
             owner: None,
             file: "test.yaml".into(),
+            source: None,
             severity: None,
             risk: Risk::Low,
             rto: None,

@@ -36,6 +36,7 @@ impl RunState {
         self.clock = event.at;
         self.change(&event.event, event.at).map_err(illegal)?;
         self.advance_touched();
+        self.advance_rewind();
         self.last_seq = event.seq;
         Ok(())
     }
@@ -215,6 +216,10 @@ impl RunState {
                 self.set_halt(Halt::TimedOut);
                 Ok(())
             }
+            EventKind::RewindStarted { step, to, steps } => {
+                self.rewind_started(step, to, steps, at)
+            }
+            EventKind::RewindFinished { step, to } => self.rewind_finished(step, to, at),
             EventKind::RollbackStarted { cause, .. } => self.rollback_started(cause),
             EventKind::UndoStarted { step, attempt, .. } => self.undo_started(step, *attempt, at),
             EventKind::UndoSucceeded { step, attempt, .. } => self.undo_succeeded(step, *attempt),
@@ -286,9 +291,7 @@ impl RunState {
             } => self.gate_escalated(step, *level, channel.is_some(), *respond_by, at),
             EventKind::GateNotified { step, level, .. } => self.gate_notified(step, *level),
             EventKind::GateParked { step } => self.gate_parked(step, at),
-            EventKind::RewindStarted { .. }
-            | EventKind::RewindFinished { .. }
-            | EventKind::RunReviewed { .. } => Err("it is not its time".to_owned()),
+            EventKind::RunReviewed { .. } => Err("it is not its time".to_owned()),
         }
     }
 
