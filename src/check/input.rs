@@ -69,6 +69,12 @@ pub(crate) enum Subject<'a> {
         /// What it is, in a few words.
         summary: &'a str,
     },
+    /// A connection of that kind.
+    Connection {
+        kind: &'a str,
+        /// What it is, in a few words.
+        summary: &'a str,
+    },
 }
 
 impl<'a> Subject<'a> {
@@ -87,6 +93,7 @@ impl<'a> Subject<'a> {
             Self::Runbook(name) => format!("the runbook `{name}`"),
             Self::Step => "a step".to_owned(),
             Self::Provider { name, .. } => format!("the provider `{name}`"),
+            Self::Connection { kind, .. } => format!("a connection of kind `{kind}`"),
         }
     }
 
@@ -95,7 +102,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Action(_) => "input",
             Self::Runbook(_) => "parameter",
-            Self::Step | Self::Provider { .. } => "key",
+            Self::Step | Self::Provider { .. } | Self::Connection { .. } => "key",
         }
     }
 
@@ -106,6 +113,7 @@ impl<'a> Subject<'a> {
             Self::Runbook(name) => format!("see its parameters with: runbook show {name}"),
             Self::Step => "see all keys of a step with: runbook schema runbook".to_owned(),
             Self::Provider { name, summary } => format!("`{name}`: {summary}"),
+            Self::Connection { kind, summary } => format!("`{kind}`: {summary}"),
         }
     }
 
@@ -113,6 +121,7 @@ impl<'a> Subject<'a> {
     fn code(&self) -> Option<Code> {
         match self {
             Self::Provider { .. } => Some(codes::BAD_SERVICE),
+            Self::Connection { .. } => Some(codes::BAD_CONNECTION),
             Self::Action(_) | Self::Runbook(_) | Self::Step => None,
         }
     }

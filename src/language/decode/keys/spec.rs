@@ -119,6 +119,8 @@ pub(in crate::language) enum Rules {
     Param,
     /// A service: the other keys fit `provider`.
     Service,
+    /// A connection: the other keys fit `kind`.
+    Connection,
 }
 
 impl ObjectSpec {
