@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::codes;
-use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range};
+use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range, tagged};
 use super::template::SECRET_HELP;
 use super::texts::TextAt;
 use crate::base::{
@@ -317,6 +317,11 @@ impl InputCheck<'_, '_> {
         if let Ty::Enum(names) = Ty::from_schema(schema) {
             let plain = serde_json::json!({ "type": "string", "enum": names });
             self.value(&plain, value, path, on_text);
+            return;
+        }
+        if let (YamlValueKind::Map(_), Some(tags)) = (&value.kind, tagged(variants)) {
+            // None of them is meant: the key that says which is missing or wrong.
+            self.value(&tags, value, path, on_text);
             return;
         }
         for variant in variants {
