@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::ssh::SshError;
 use crate::base::{EventSeq, RunId};
 use crate::store::StoreError;
 
@@ -49,6 +50,33 @@ pub enum AuditError {
         run: RunId,
         /// The first event that differs.
         seq: EventSeq,
+    },
+    /// The host's key could not sign a commit.
+    #[error("a commit of the audit trail could not be signed")]
+    Sign(#[from] SshError),
+    /// A run cannot be taken from the trail.
+    #[error("run {run} cannot be restored from the audit trail: {reason}")]
+    NotRestored {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// The trail does not have what is asked of it.
+    #[error("the audit trail `{path}` has no {what}")]
+    Missing {
+        /// The repository.
+        path: String,
+        /// What.
+        what: String,
+    },
+    /// A file is no bundle of a trail.
+    #[error("`{path}` is no bundle of an audit trail: {reason}")]
+    NoBundle {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
     },
     /// An event has no JSON form.
     #[error("an event could not be written as JSON")]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::chain;
 use super::error::AuditError;
 use super::logs::{excerpt, is_plain_name};
-use crate::base::{RunId, Timestamp};
-use crate::event::{EventKind, LogRef, RunEvent};
+use crate::base::{Digest, RunId, Timestamp};
+use crate::event::{EventKind, LogRef, RunEvent, SignedVote};
 
 /// The folder of a run, by the day it was created (UTC).
 pub(super) fn folder(run: RunId, created_at: Timestamp) -> String {
@@ -18,26 +19,37 @@ pub(super) fn line_count(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// The `events.jsonl` that says all of `events`, keeping the bytes that are on record already.
+/// The `events.jsonl` that says all of `events`, keeping the bytes that are on record already. `root`
+/// is what its first line names.
 pub(super) fn extend_lines(
     run: RunId,
+    root: Digest,
     on_record: &[u8],
     events: &[RunEvent],
 ) -> Result<Vec<u8>, AuditError> {
     let (old, new) = events.split_at(line_count(on_record).min(events.len() as u64) as usize);
-    check_same(run, on_record, old)?;
+    let mut prev = check_same(run, root, on_record, old)?;
     let mut lines = on_record.to_vec();
     for event in new {
-        lines.extend_from_slice(&json_line(event)?);
+        let line = chain::line(prev, event)?;
+        prev = Digest::of_bytes(&line);
+        lines.extend_from_slice(&line);
+        lines.push(b'\n');
     }
     Ok(lines)
 }
 
 /// Compares meanings, not bytes: a later version of this program may write the same event otherwise.
-fn check_same(run: RunId, on_record: &[u8], old: &[RunEvent]) -> Result<(), AuditError> {
-    for (line, event) in on_record.split(|byte| *byte == b'\n').zip(old) {
-        let same_bytes = json_line(event)?.strip_suffix(b"\n") == Some(line);
-        let same = same_bytes
+/// Gives the digest that the next line names.
+fn check_same(
+    run: RunId,
+    root: Digest,
+    on_record: &[u8],
+    old: &[RunEvent],
+) -> Result<Digest, AuditError> {
+    let mut prev = root;
+    for (line, event) in chain::lines(on_record).zip(old) {
+        let same = chain::line(prev, event)? == line
             || serde_json::from_slice::<RunEvent>(line).is_ok_and(|recorded| recorded == *event);
         if !same {
             return Err(AuditError::Diverged {
@@ -45,28 +57,49 @@ fn check_same(run: RunId, on_record: &[u8], old: &[RunEvent]) -> Result<(), Audi
                 seq: event.seq,
             });
         }
+        prev = Digest::of_bytes(line);
     }
-    Ok(())
+    Ok(prev)
 }
 
-fn json_line(event: &RunEvent) -> Result<Vec<u8>, AuditError> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    Ok(line)
-}
-
-/// The votes among `new` events: file name and content.
+/// The votes and reviews among `new` events: file name and content. What was signed is a file of its
+/// own, byte for byte, beside its signature.
 pub(super) fn approvals(new: &[RunEvent]) -> Result<Vec<(String, Vec<u8>)>, AuditError> {
     let mut files = Vec::new();
     for event in new {
-        if let EventKind::VoteCast { step, .. } = &event.event {
-            let mut json = serde_json::to_vec_pretty(event)?;
-            json.push(b'\n');
-            let name = step.file_stem();
-            files.push((format!("approvals/{name}-{}.json", event.seq), json));
+        let Some((name, signed)) = said(event) else {
+            continue;
+        };
+        let mut json = serde_json::to_vec_pretty(event)?;
+        json.push(b'\n');
+        files.push((format!("approvals/{name}.json"), json));
+        if let Some(signed) = signed {
+            let (statement, signature) = (&signed.statement, &signed.signature);
+            files.push((
+                format!("approvals/{name}.statement"),
+                statement.clone().into_bytes(),
+            ));
+            files.push((
+                format!("approvals/{name}.sig"),
+                signature.clone().into_bytes(),
+            ));
         }
     }
     Ok(files)
+}
+
+/// The name of the files of a vote or review, and what its voter signed.
+pub(super) fn said(event: &RunEvent) -> Option<(String, Option<&SignedVote>)> {
+    match &event.event {
+        EventKind::VoteCast { step, signed, .. } => Some((
+            format!("{}-{}", step.file_stem(), event.seq),
+            signed.as_deref(),
+        )),
+        EventKind::RunReviewed { signed, .. } => {
+            Some((format!("review-{}", event.seq), signed.as_deref()))
+        }
+        _ => None,
+    }
 }
 
 /// The logs that `new` events name: file name and content.
@@ -82,7 +115,7 @@ pub(super) fn logs(new: &[RunEvent], run_logs: &Path) -> impl Iterator<Item = (S
         .map(|log| (format!("logs/{}", log.file), excerpt(run_logs, log)))
 }
 
-fn log_of(event: &EventKind) -> Option<&LogRef> {
+pub(super) fn log_of(event: &EventKind) -> Option<&LogRef> {
     match event {
         EventKind::StepSucceeded { log, .. }
         | EventKind::StepFailed { log, .. }
@@ -98,13 +131,17 @@ mod tests {
     use crate::base::EventSeq;
     use crate::store::samples::{at, event, every_event, run_id, started};
 
+    fn root() -> Digest {
+        chain::root(b"plan", b"source")
+    }
+
     #[test]
     fn lines_are_appended_and_never_rewritten() {
         let run = run_id(1);
         let events = every_event(run);
-        let first = extend_lines(run, b"", &events[..3]).expect("begins");
+        let first = extend_lines(run, root(), b"", &events[..3]).expect("begins");
         assert_eq!(line_count(&first), 3);
-        let all = extend_lines(run, &first, &events).expect("goes on");
+        let all = extend_lines(run, root(), &first, &events).expect("goes on");
         assert!(all.starts_with(&first));
         assert_eq!(line_count(&all), events.len() as u64);
         let decoded: Vec<RunEvent> = all
@@ -113,7 +150,10 @@ mod tests {
             .map(|line| serde_json::from_slice(line).expect("decodes"))
             .collect();
         assert_eq!(decoded, events);
-        assert_eq!(extend_lines(run, &all, &events).expect("again"), all);
+        assert_eq!(
+            extend_lines(run, root(), &all, &events).expect("again"),
+            all
+        );
     }
 
     #[test]
@@ -124,10 +164,17 @@ mod tests {
             .expect("encodes")
             .replace(",\"seq\"", ", \"seq\"")
             + "\n";
-        let lines = extend_lines(run, spaced.as_bytes(), &events).expect("same meaning");
+        let lines = extend_lines(run, root(), spaced.as_bytes(), &events).expect("same meaning");
         assert!(lines.starts_with(spaced.as_bytes()));
+        let second = chain::lines(&lines).nth(1).expect("two lines");
+        let unchained = spaced.trim_end().as_bytes();
+        assert_eq!(
+            chain::prev_of(second),
+            Some(Digest::of_bytes(unchained)),
+            "the chain goes on from a line of before"
+        );
         let forged = spaced.replace("api", "db");
-        let refused = extend_lines(run, forged.as_bytes(), &events);
+        let refused = extend_lines(run, root(), forged.as_bytes(), &events);
         assert!(
             matches!(
                 refused,

@@ -6,6 +6,7 @@ use git2::{Commit, ErrorCode, Repository, Sort};
 
 use super::error::AuditError;
 use super::repository::BRANCH;
+use super::verify::{folders, run_of, tip};
 use crate::base::{Digest, EventSeq, RunId, Timestamp};
 
 /// Which commits to list.
@@ -75,6 +76,47 @@ fn read(path: &Path, filter: &AuditFilter) -> Result<Vec<AuditEntry>, git2::Erro
         }
     }
     Ok(entries)
+}
+
+/// The logs of a run as the trail keeps them: file name and text, by name.
+///
+/// # Errors
+/// [`AuditError`] when the trail cannot be read.
+pub fn recorded_logs(path: &Path, run: RunId) -> Result<Vec<(String, Vec<u8>)>, AuditError> {
+    let read = || -> Result<Vec<(String, Vec<u8>)>, git2::Error> {
+        let git = Repository::open_bare(path)?;
+        let Some(found) = folder_of(&git, run)? else {
+            return Ok(Vec::new());
+        };
+        let folder = git.find_tree(found.1)?;
+        let Some(logs) = folder.get_name("logs") else {
+            return Ok(Vec::new());
+        };
+        let mut all = Vec::new();
+        for entry in &git.find_tree(logs.id())? {
+            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+            all.push((name, git.find_blob(entry.id())?.content().to_vec()));
+        }
+        Ok(all)
+    };
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    read().map_err(|error| AuditError::git("read", path, error))
+}
+
+/// The folder of a run in the newest tree, by path and tree.
+pub(super) fn folder_of(
+    git: &Repository,
+    run: RunId,
+) -> Result<Option<(String, git2::Oid)>, git2::Error> {
+    let Some(tip) = tip(git)? else {
+        return Ok(None);
+    };
+    let folders = folders(git, &git.find_commit(tip)?.tree()?)?;
+    Ok(folders
+        .into_iter()
+        .find(|(path, _)| run_of(path) == Some(run)))
 }
 
 fn entry(commit: &Commit<'_>) -> AuditEntry {

@@ -11,7 +11,7 @@ pub(super) const LOG_CAP: u64 = 64 * 1024;
 
 /// The text of a log for the trail. A file that is gone or unreadable is said, not left out.
 pub(super) fn excerpt(folder: &Path, log: &LogRef) -> Vec<u8> {
-    match tail(&folder.join(&log.file)) {
+    match tail(&folder.join(&log.file), log.bytes) {
         Ok(bytes) => bytes,
         Err(error) => format!(
             "[the log could not be read: {error}; its last attempt had {} bytes with {}]\n",
@@ -28,7 +28,9 @@ pub(super) fn is_plain_name(name: &str) -> bool {
     plain && parts.next().is_none() && !name.contains('/') && name != ".git"
 }
 
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
+/// `last` bytes are of the last attempt: they are kept whole when they fit, so that they can be held to
+/// their digest.
+fn tail(path: &Path, last: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let whole = file.metadata()?.len();
     let skipped = whole.saturating_sub(LOG_CAP);
@@ -39,7 +41,11 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
     if skipped == 0 {
         return Ok(kept);
     }
-    let start = whole_line_start(&kept);
+    let last = usize::try_from(last).unwrap_or(usize::MAX);
+    let start = match kept.len().checked_sub(last) {
+        Some(attempt) => whole_line_start(&kept).min(attempt),
+        None => whole_line_start(&kept),
+    };
     let cut = skipped + start as u64;
     let mut out = format!("[the first {cut} of {whole} bytes are cut]\n").into_bytes();
     out.extend_from_slice(&kept[start..]);

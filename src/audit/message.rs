@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::writer::is_urgent;
-use crate::base::format_duration;
+use crate::base::{Digest, RunId, format_duration};
 use crate::event::{Actor, EventKind, Outcome, RollbackCause, RunEvent, SkipReason, Vote};
 use crate::store::RunRecord;
 
@@ -22,8 +22,23 @@ pub(super) struct Story {
     pub(super) actor: Actor,
 }
 
-/// The story of `new` events. `short` is how people call the run.
-pub(super) fn story(record: &RunRecord, short: &str, new: &[RunEvent]) -> Story {
+/// The story of `new` events, the last ones of `all`. `short` is how people call the run, `head` the
+/// digest of the last line of `events.jsonl`.
+pub(super) fn story(
+    record: &RunRecord,
+    short: &str,
+    all: &[RunEvent],
+    new: &[RunEvent],
+    head: Option<Digest>,
+) -> Story {
+    let about = About {
+        run: record.id,
+        runbook: &record.runbook,
+        environment: &record.environment,
+        plan_digest: record.plan_digest,
+        starter: &record.actor,
+        emergency: emergency(all),
+    };
     let actor = doer(new).unwrap_or(&record.actor).clone();
     let mut message = subject(record, short, &headline(new));
     message.push_str("\n\n");
@@ -32,7 +47,9 @@ pub(super) fn story(record: &RunRecord, short: &str, new: &[RunEvent]) -> Story 
         message.push_str(&lines.join("\n"));
         message.push_str("\n\n");
     }
-    message.push_str(&trailers(record, &actor, new));
+    for (key, value) in trailers(&about, new, head) {
+        message.push_str(&format!("{key}: {value}\n"));
+    }
     Story { message, actor }
 }
 
@@ -208,12 +225,21 @@ fn by_voter(all: &[RunEvent], gate: &EventKind, wanted: Vote) -> String {
         .unwrap_or_default()
 }
 
-/// Who moved the run in these events, if a person did: the newest vote or cancel.
-fn doer(new: &[RunEvent]) -> Option<&Actor> {
+/// Why a run was an emergency, if it was.
+pub(super) fn emergency(events: &[RunEvent]) -> Option<&str> {
+    match &events.first()?.event {
+        EventKind::RunCreated { emergency, .. } => Some(&emergency.as_ref()?.reason),
+        _ => None,
+    }
+}
+
+/// Who moved the run in these events, if a person did: the newest vote, cancel, takeover or review.
+pub(super) fn doer(new: &[RunEvent]) -> Option<&Actor> {
     new.iter().rev().find_map(|event| match &event.event {
         EventKind::VoteCast { actor, .. }
         | EventKind::CancelRequested { actor, .. }
-        | EventKind::RunResumed { actor, .. } => Some(actor),
+        | EventKind::RunResumed { actor, .. }
+        | EventKind::RunReviewed { actor, .. } => Some(actor),
         _ => None,
     })
 }
@@ -237,28 +263,47 @@ fn body(new: &[RunEvent]) -> Vec<String> {
     lines
 }
 
-fn trailers(record: &RunRecord, actor: &Actor, new: &[RunEvent]) -> String {
+/// What the trailers of every commit of a run say of the run.
+pub(super) struct About<'a> {
+    pub(super) run: RunId,
+    pub(super) runbook: &'a str,
+    pub(super) environment: &'a str,
+    pub(super) plan_digest: Digest,
+    pub(super) starter: &'a Actor,
+    pub(super) emergency: Option<&'a str>,
+}
+
+/// The trailers of a commit of `new` events, for programs. `audit verify` holds commits to them.
+pub(super) fn trailers(
+    about: &About<'_>,
+    new: &[RunEvent],
+    head: Option<Digest>,
+) -> Vec<(&'static str, String)> {
+    let actor = doer(new).unwrap_or(about.starter);
     let last = new.last().map_or(0, |event| event.seq.0);
-    let mut pairs = vec![
-        ("Run-Id", record.id.to_string()),
-        ("Runbook", record.runbook.clone()),
-        ("Environment", record.environment.clone()),
-        ("Plan-Digest", record.plan_digest.to_string()),
-        ("Last-Seq", last.to_string()),
-        ("Actor", format!("{}@{}", actor.name, actor.host)),
-    ];
     let outcome = new.iter().find_map(|event| match &event.event {
-        EventKind::RunFinished { outcome, .. } => Some(*outcome),
+        EventKind::RunFinished { outcome, .. } => Some(outcome.as_str().to_owned()),
         _ => None,
     });
-    if let Some(outcome) = outcome {
-        pairs.push(("Outcome", outcome.as_str().to_owned()));
-    }
+    let pairs = [
+        ("Run-Id", Some(about.run.to_string())),
+        ("Runbook", Some(about.runbook.to_owned())),
+        ("Environment", Some(about.environment.to_owned())),
+        ("Plan-Digest", Some(about.plan_digest.to_string())),
+        ("Last-Seq", Some(last.to_string())),
+        (CHAIN_HEAD, head.map(|head| head.to_string())),
+        ("Actor", Some(format!("{}@{}", actor.name, actor.host))),
+        ("Emergency", about.emergency.map(str::to_owned)),
+        ("Outcome", outcome),
+    ];
     pairs
         .into_iter()
-        .map(|(key, value)| format!("{key}: {}\n", clean(&value, usize::MAX)))
+        .filter_map(|(key, value)| Some((key, clean(&value?, usize::MAX))))
         .collect()
 }
+
+/// The trailer with the digest of the last line of `events.jsonl`. Versions before the chain wrote none.
+pub(super) const CHAIN_HEAD: &str = "Chain-Head";
 
 /// One line of text: control characters become spaces, and it is cut at `width` characters.
 fn clean(text: &str, width: usize) -> String {
@@ -303,7 +348,7 @@ mod tests {
             .zip(1..)
             .map(|(kind, seq)| event(run_id(1), seq, kind))
             .collect();
-        story(&record(), "01M835H6W1", &events)
+        story(&record(), "01M835H6W1", &events, &events, None)
     }
 
     fn subject_of(kinds: Vec<EventKind>) -> String {
@@ -383,7 +428,8 @@ mod tests {
     fn subjects_and_lines_are_bounded_and_forge_nothing() {
         let mut long = record();
         long.runbook = format!("{}\nOutcome: forged\n", "ü".repeat(90));
-        let story = story(&long, "01M835H6W1", &every_event(run_id(1)));
+        let events = every_event(run_id(1));
+        let story = story(&long, "01M835H6W1", &events, &events, None);
         let subject = story.message.lines().next().unwrap_or_default();
         assert_eq!(subject.chars().count(), SUBJECT_WIDTH);
         assert!(subject.ends_with("… (01M835H6W1)"), "{subject}");

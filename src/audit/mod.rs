@@ -1,22 +1,35 @@
 //! Floor 3: the audit trail, a bare Git repository derived from the journal.
 
+mod chain;
 mod error;
+mod export;
 mod files;
 mod history;
+mod last_change;
+mod key_file;
 mod logs;
 mod message;
+mod prune;
 mod renderer;
 mod repository;
+mod restore;
 mod ssh;
 mod trail;
+mod verify;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::AuditError;
-pub use history::{AuditEntry, AuditFilter, log};
+pub use last_change::{FileChange, last_change};
+pub use key_file::KeyFile;
+pub use export::{Exported, export, unbundle};
+pub use history::{AuditEntry, AuditFilter, log, recorded_logs};
+pub use prune::{Pruned, prune};
 pub use renderer::ReportRenderer;
+pub use restore::{Restored, restore_store};
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};
 pub use trail::AuditTrail;
+pub use verify::{Finding, Signer, Verification, VerifyOptions, verify_trail};
 pub use writer::{AuditSources, AuditWriter, is_urgent};

@@ -9,6 +9,7 @@ use git2::build::TreeUpdateBuilder;
 use git2::{Commit, Config, ConfigLevel, ErrorCode, FileMode, Oid, Repository, Signature, Tree};
 
 use super::error::AuditError;
+use super::ssh::{GIT_NAMESPACE, SigningKey};
 
 pub(super) const BRANCH: &str = "refs/heads/main";
 
@@ -30,6 +31,8 @@ pub(super) struct NewCommit<'a> {
     pub(super) message: &'a str,
     pub(super) author: Signature<'a>,
     pub(super) committer: Signature<'a>,
+    /// Signs the commit, in the form that stock `git verify-commit` checks.
+    pub(super) key: Option<&'a SigningKey>,
 }
 
 /// The repository, opened for writing.
@@ -106,7 +109,7 @@ impl TrailRepository {
         tip: Option<&Commit<'_>>,
         new: &NewCommit<'_>,
     ) -> Result<bool, AuditError> {
-        let commit = self.write_objects(tip, new).map_err(self.failed("write"))?;
+        let commit = self.write_objects(tip, new)?;
         for _ in 0..2 {
             let moved = match tip {
                 // Compares and swaps: libgit2 checks the old value while it holds `main.lock`.
@@ -133,7 +136,33 @@ impl TrailRepository {
         &self,
         tip: Option<&Commit<'_>>,
         new: &NewCommit<'_>,
-    ) -> Result<Oid, git2::Error> {
+    ) -> Result<Oid, AuditError> {
+        let failed = self.failed("write");
+        let tree = self.write_tree(tip, new).map_err(&failed)?;
+        let parents: Vec<&Commit<'_>> = tip.into_iter().collect();
+        let Some(key) = new.key else {
+            let (author, committer) = (&new.author, &new.committer);
+            return self
+                .git
+                .commit(None, author, committer, new.message, &tree, &parents)
+                .map_err(failed);
+        };
+        let content = self
+            .git
+            .commit_create_buffer(&new.author, &new.committer, new.message, &tree, &parents)
+            .map_err(&failed)?;
+        let signature = key.sign(GIT_NAMESPACE, &content)?;
+        let content = String::from_utf8_lossy(&content);
+        self.git
+            .commit_signed(&content, signature.trim_end(), Some("gpgsig"))
+            .map_err(failed)
+    }
+
+    fn write_tree(
+        &self,
+        tip: Option<&Commit<'_>>,
+        new: &NewCommit<'_>,
+    ) -> Result<Tree<'_>, git2::Error> {
         let base: Tree<'_> = match tip {
             Some(tip) => tip.tree()?,
             None => self.git.find_tree(self.git.treebuilder(None)?.write()?)?,
@@ -142,18 +171,7 @@ impl TrailRepository {
         for (path, bytes) in &new.files {
             update.upsert(path.as_str(), self.git.blob(bytes)?, FileMode::Blob);
         }
-        let tree = self
-            .git
-            .find_tree(update.create_updated(&self.git, &base)?)?;
-        let parents: Vec<&Commit<'_>> = tip.into_iter().collect();
-        self.git.commit(
-            None,
-            &new.author,
-            &new.committer,
-            new.message,
-            &tree,
-            &parents,
-        )
+        self.git.find_tree(update.create_updated(&self.git, &base)?)
     }
 
     /// Waits until `main.lock` is gone; removes it when whoever made it was killed. Every process
@@ -296,6 +314,7 @@ mod tests {
             message: "m\n",
             author: who(),
             committer: who(),
+            key: None,
         }
     }
 

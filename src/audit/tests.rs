@@ -1,5 +1,7 @@
 //! The trail as stock `git` sees it.
 
+mod forge;
+mod tamper;
 mod writer;
 
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use pollster::block_on;
 
 use super::{AuditError, AuditFilter, AuditSources, AuditTrail, AuditWriter, ReportRenderer, log};
-use crate::base::{Clock, EventSeq, RunId, Timestamp};
+use crate::base::{Clock, Digest, EventSeq, RunId, Timestamp};
 use crate::event::{EventKind, Outcome, RunEvent, RunStatus};
 use crate::store::samples::{
     another_process, at, created, event, every_event, finished, first_line, log_ref, new_run,
@@ -128,11 +130,19 @@ fn full_run(store: &dyn RunStore, run: RunId) -> Vec<RunEvent> {
     events
 }
 
+/// The `events.jsonl` of a sample run: each line with the digest of the one before it.
 fn json_lines(events: &[RunEvent]) -> String {
-    events
-        .iter()
-        .map(|event| serde_json::to_string(event).expect("encodes") + "\n")
-        .collect()
+    let run = new_run(events[0].run);
+    let mut prev = Digest::of_bytes((run.plan_json + &run.source).as_bytes());
+    let mut lines = String::new();
+    for event in events {
+        let json = serde_json::to_string(event).expect("encodes");
+        let line = format!("{{\"prev\":\"{prev}\",{}", &json[1..]);
+        prev = Digest::of_bytes(line.as_bytes());
+        lines.push_str(&line);
+        lines.push('\n');
+    }
+    lines
 }
 
 #[test]
@@ -151,29 +161,44 @@ fn a_run_is_on_record_for_stock_git() {
     assert_eq!(place.show(run, "runbook.yaml"), new_run(run).source);
     assert_eq!(place.show(run, "plan.json"), new_run(run).plan_json);
     assert_eq!(place.show(run, "logs/restart.log"), "hello\n");
-    assert!(place.show(run, "report.md").contains("40 events"));
+    assert!(
+        place
+            .show(run, "report.md")
+            .contains(&format!("{} events", events.len()))
+    );
     let vote: RunEvent =
         serde_json::from_str(&place.show(run, "approvals/go-15.json")).expect("decodes");
     assert_eq!(vote, events[14]);
     assert!(place.show(run, "approvals/go2-16.json").contains("reject"));
+    assert_eq!(place.show(run, "approvals/go2-16.statement"), "{}\n");
+    assert_eq!(
+        place.show(run, "approvals/go2-16.sig"),
+        "-----BEGIN SSH SIGNATURE-----\n"
+    );
+    let review = place.show(run, &format!("approvals/review-{}.json", events.len()));
+    assert!(review.contains("it was on fire"));
 
     let trailers = place.git(&["log", "--format=%(trailers:only,unfold)", "main"]);
     let digest = new_run(run).plan_digest;
+    let last = events.len() as u64;
+    let lines = json_lines(&events);
+    let head = Digest::of_bytes(lines.lines().next_back().expect("a line").as_bytes());
     assert_eq!(
         trailers.trim_end(),
         format!(
             "Run-Id: {run}\nRunbook: service-restart\nEnvironment: local\n\
-             Plan-Digest: {digest}\nLast-Seq: 40\nActor: ada@box\nOutcome: rolled_back"
+             Plan-Digest: {digest}\nLast-Seq: {last}\nChain-Head: {head}\nActor: ada@box\n\
+             Outcome: rolled_back"
         )
     );
     let who = place.git(&["log", "--format=%an <%ae> %at|%cn <%ce>", "main"]);
-    let seconds = at(40).unix_millis() / 1_000;
+    let seconds = at(last).unix_millis() / 1_000;
     assert_eq!(
         who,
         format!("ada <ada@box> {seconds}|runbook <runbook@box>\n")
     );
     let run_record = store.run(run).expect("reads").expect("is there");
-    assert_eq!(run_record.audited_seq, EventSeq(40));
+    assert_eq!(run_record.audited_seq, EventSeq(last));
 }
 
 #[test]
@@ -395,7 +420,7 @@ fn the_log_tells_what_the_commits_say() {
     assert_eq!(newest.author, "ada <ada@box>");
     assert_eq!(
         newest.at.unix_millis(),
-        at(32).unix_millis() / 1_000 * 1_000
+        at(events.len() as u64).unix_millis() / 1_000 * 1_000
     );
     assert_eq!(newest.commit, place.git(&["rev-parse", "main"]).trim());
     let one = log(

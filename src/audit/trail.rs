@@ -5,11 +5,13 @@ use std::path::Path;
 use git2::{Signature, Time};
 use pollster::block_on;
 
+use super::chain;
 use super::error::AuditError;
 use super::files;
 use super::message::{Story, story};
 use super::renderer::ReportRenderer;
 use super::repository::{NewCommit, TrailRepository};
+use super::ssh::SigningKey;
 use crate::base::{EventSeq, RunId, Timestamp};
 use crate::event::{Actor, RunEvent};
 use crate::store::{RunFilter, RunRecord, RunStore};
@@ -27,6 +29,7 @@ const MIN_SHORT: usize = 10;
 pub struct AuditTrail {
     repository: TrailRepository,
     compared: bool,
+    key: Option<SigningKey>,
 }
 
 /// Where the contents of the trail come from.
@@ -46,7 +49,15 @@ impl AuditTrail {
         Ok(Self {
             repository: TrailRepository::open(path)?,
             compared: false,
+            key: None,
         })
+    }
+
+    /// Signs every commit from here on with the key of this host.
+    #[must_use]
+    pub fn signed_by(mut self, key: Option<SigningKey>) -> Self {
+        self.key = key;
+        self
     }
 
     /// Brings every run of the journal that the trail lags behind up to date, one commit for each
@@ -70,6 +81,22 @@ impl AuditTrail {
             renderer,
         };
         self.catch_up_where(&origin, |_| Ok(true))
+    }
+
+    /// As [`Self::catch_up`], after looking at every run of the journal: what the trail lacks of any of
+    /// them is derived again.
+    ///
+    /// # Errors
+    /// As of [`Self::catch_up`].
+    pub fn restore(
+        &mut self,
+        store: &dyn RunStore,
+        logs_root: &Path,
+        renderer: &dyn ReportRenderer,
+    ) -> Result<usize, AuditError> {
+        self.set_cursors_back(store)?;
+        self.compared = true;
+        self.catch_up(store, logs_root, renderer)
     }
 
     /// As [`Self::catch_up`], for the runs that `wanted` picks.
@@ -117,6 +144,10 @@ impl AuditTrail {
         if !behind {
             return Ok(());
         }
+        self.set_cursors_back(store)
+    }
+
+    fn set_cursors_back(&self, store: &dyn RunStore) -> Result<(), AuditError> {
         // Oldest first: should we be killed on the way, the newest still tell that work is left.
         for run in store.runs(&RunFilter::default())?.iter().rev() {
             let recorded = self.recorded(run)?;
@@ -163,6 +194,11 @@ impl AuditTrail {
         events: &[RunEvent],
     ) -> Result<bool, AuditError> {
         let folder = files::folder(record.id, record.created_at);
+        let (plan_json, source) = (
+            origin.store.plan_json(record.id)?,
+            origin.store.source(record.id)?,
+        );
+        let root = chain::root(plan_json.as_bytes(), source.as_bytes());
         let mut lock = self.repository.lock()?;
         for _ in 0..MAX_RACES {
             let tip = self.repository.tip()?;
@@ -172,8 +208,12 @@ impl AuditTrail {
                     .file(tip, &format!("{folder}/events.jsonl"))?,
                 None => None,
             };
-            let lines =
-                files::extend_lines(record.id, on_record.as_deref().unwrap_or_default(), events)?;
+            let lines = files::extend_lines(
+                record.id,
+                root,
+                on_record.as_deref().unwrap_or_default(),
+                events,
+            )?;
             let known = on_record.as_deref().map_or(0, files::line_count);
             let new = &events[usize::try_from(known)
                 .unwrap_or(usize::MAX)
@@ -181,9 +221,19 @@ impl AuditTrail {
             let Some(newest) = new.last() else {
                 return Ok(false);
             };
-            let mut contents = changed_files(origin, record, events, new, on_record.is_none())?;
+            let mut contents = changed_files(origin, record, &plan_json, events, new)?;
+            if on_record.is_none() {
+                contents.push(("runbook.yaml".to_owned(), source.clone().into_bytes()));
+                contents.push(("plan.json".to_owned(), plan_json.clone().into_bytes()));
+            }
+            let told = story(
+                record,
+                &short_id(origin.store, record.id)?,
+                events,
+                new,
+                chain::head(&lines),
+            );
             contents.push(("events.jsonl".to_owned(), lines));
-            let told = story(record, &short_id(origin.store, record.id)?, new);
             let commit = NewCommit {
                 files: contents
                     .into_iter()
@@ -192,6 +242,7 @@ impl AuditTrail {
                 author: self.signature(&told.actor, newest.at)?,
                 committer: self.signature(&committer(&told, record), newest.at)?,
                 message: &told.message,
+                key: self.key.as_ref(),
             };
             if self.repository.append(&mut lock, tip.as_ref(), &commit)? {
                 return Ok(true);
@@ -224,22 +275,16 @@ fn committer(told: &Story, record: &RunRecord) -> Actor {
     }
 }
 
-/// Every file of the run's folder that `new` events change, but `events.jsonl`.
+/// Every file of the run's folder that `new` events change, but `events.jsonl` and what never changes.
 fn changed_files(
     origin: &Origin<'_>,
     record: &RunRecord,
+    plan_json: &str,
     events: &[RunEvent],
     new: &[RunEvent],
-    first: bool,
 ) -> Result<Vec<(String, Vec<u8>)>, AuditError> {
-    let plan_json = origin.store.plan_json(record.id)?;
-    let report = origin.renderer.report(record, &plan_json, events);
+    let report = origin.renderer.report(record, plan_json, events);
     let mut changed = vec![("report.md".to_owned(), report.into_bytes())];
-    if first {
-        let source = origin.store.source(record.id)?;
-        changed.push(("runbook.yaml".to_owned(), source.into_bytes()));
-        changed.push(("plan.json".to_owned(), plan_json.into_bytes()));
-    }
     changed.extend(files::approvals(new)?);
     let run_logs = origin.logs_root.join(record.id.to_string());
     changed.extend(files::logs(new, &run_logs));
@@ -253,7 +298,7 @@ fn short_id(store: &dyn RunStore, id: RunId) -> Result<String, AuditError> {
 
 /// A name that Git takes: no angle brackets, no control characters, not empty, no white space or
 /// punctuation at its ends.
-fn identity(name: &str) -> String {
+pub(super) fn identity(name: &str) -> String {
     let plain: String = name
         .chars()
         .filter(|c| !c.is_control() && !matches!(c, '<' | '>'))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::AuditError;
 use super::renderer::ReportRenderer;
+use super::ssh::SigningKey;
 use super::trail::{AuditTrail, Origin};
 use crate::base::{Clock, EventSeq, RunId, Timestamp};
 use crate::event::{EventKind, RunStatus};
@@ -27,6 +28,8 @@ pub struct AuditSources {
     pub renderer: Arc<dyn ReportRenderer>,
     /// Time, for the pause between commits.
     pub clock: Arc<dyn Clock>,
+    /// The key of this host, which signs the commits; `None`: they are not signed.
+    pub key: Option<SigningKey>,
 }
 
 /// Writes the trail in a thread of its own. Nothing runs while nothing is notified.
@@ -61,6 +64,10 @@ pub fn is_urgent(event: &EventKind) -> bool {
             | EventKind::GateApproved { .. }
             | EventKind::GateRejected { .. }
             | EventKind::GateExpired { .. }
+            | EventKind::GateVoided { .. }
+            | EventKind::GateParked { .. }
+            | EventKind::RewindStarted { .. }
+            | EventKind::RunReviewed { .. }
             | EventKind::CancelRequested { .. }
             | EventKind::RunTimedOut
             | EventKind::StepInterrupted { .. }
@@ -76,7 +83,7 @@ impl AuditWriter {
     /// # Errors
     /// [`AuditError`] when the trail cannot be opened; then nothing was started.
     pub fn spawn(path: &Path, sources: AuditSources) -> Result<Self, AuditError> {
-        let trail = AuditTrail::open(path)?;
+        let trail = AuditTrail::open(path)?.signed_by(sources.key.clone());
         let shared = Arc::new(Shared::default());
         shared.lock().news = true;
         let worker = Worker {

@@ -8,7 +8,7 @@ use crate::base::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::model::Step;
 
 /// The action that asks people.
-pub(super) const APPROVAL: &str = "approval";
+pub(crate) const APPROVAL: &str = "approval";
 
 /// A `finally` runs whatever happened and holds nobody up, so nobody is asked in it, also not by a
 /// runbook that it runs.

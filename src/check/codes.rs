@@ -100,6 +100,9 @@ codes! {
     TEST_CANNOT_HAPPEN = "RB0704", "a test expects what can never happen";
     TEST_BAD_PARAMS = "RB0705", "a case whose parameters give no plan";
     EXPECTATION_FAILED = "RB0706", "an expectation of a case does not hold";
+    NO_POLICY = "RB0830", "a protected environment without a policy";
+    NO_RULE = "RB0831", "the policy has no rule for a risk";
+    GATE_AT_ROOT = "RB0832", "a change that no gate certainly holds back";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.

@@ -1,6 +1,8 @@
 //! Floor 7, the command line: one file per command; words and exit codes of errors in one place.
 
 pub mod args;
+mod booth;
+mod audit_policy;
 mod commands;
 mod context;
 mod error;
@@ -9,6 +11,9 @@ mod output;
 mod recorder;
 mod run;
 mod runtime;
+mod starting;
+mod surroundings;
+mod vote_args;
 mod watch;
 mod workspace;
 

@@ -4,23 +4,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit_policy::AuditPolicy;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::audit::{AuditSources, AuditWriter, ReportRenderer, is_urgent};
 use crate::base::{Clock, RunId};
-use crate::engine::{Engine, EngineParts, is_alive};
+use crate::engine::{Engine, EngineParts, Surroundings, is_alive};
 use crate::event::RunEvent;
 use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
 use crate::report::{Places, report_markdown};
-use crate::settings::{Settings, SystemClock, current_owner, secret_access};
+use crate::settings::{Repository, Settings, SystemClock, current_owner, secret_access};
 use crate::store::{EngineOwner, RunRecord, RunStore, SqliteStore, StateLayout};
 
 /// How long children of a step may take to end after TERM.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Writes `report.md` for the trail.
-struct Markdown;
+pub(super) struct Markdown;
 
 impl ReportRenderer for Markdown {
     fn report(&self, run: &RunRecord, plan_json: &str, events: &[RunEvent]) -> String {
@@ -125,6 +126,10 @@ impl Recorder {
     ) -> Result<Self, CliError> {
         let settings = &context.settings;
         let layout = layout(settings)?;
+        let policy = Repository::at(root).policy_file();
+        let policy = AuditPolicy::read(&policy)?.unwrap_or_default();
+        // Before anything is made: a run that cannot be recorded as the policy wants does not start.
+        let key = policy.host_key(context)?;
         settings.state_dir()?.create()?;
         let store: Arc<dyn RunStore> = Arc::new(SqliteStore::open(layout.root())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -135,6 +140,7 @@ impl Recorder {
                 logs_root: layout.logs_root(),
                 renderer: Arc::new(Markdown),
                 clock: Arc::clone(&clock),
+                key,
             },
         )?);
         let follower = Arc::clone(&audit);
@@ -152,6 +158,7 @@ impl Recorder {
             on_durable: Arc::new(move |events: &[RunEvent]| {
                 follower.notify(events.iter().any(|event| is_urgent(&event.event)));
             }),
+            surroundings: None,
         };
         Ok(Self {
             record: Record::over(settings, layout, store),
@@ -160,9 +167,12 @@ impl Recorder {
         })
     }
 
-    /// An engine on this record.
-    pub(super) fn engine(&self) -> Engine {
-        Engine::new(self.parts.clone())
+    /// An engine on this record, whose gates look at these surroundings again.
+    pub(super) fn engine(&self, surroundings: Arc<dyn Surroundings>) -> Engine {
+        Engine::new(EngineParts {
+            surroundings: Some(surroundings),
+            ..self.parts.clone()
+        })
     }
 
     /// Brings the audit trail up to date and ends it.
@@ -197,9 +207,10 @@ pub(super) fn parts_without_record(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         grace: GRACE,
         on_durable: Arc::new(|_| {}),
+        surroundings: None,
     })
 }
 
-fn layout(settings: &Settings) -> Result<StateLayout, CliError> {
+pub(super) fn layout(settings: &Settings) -> Result<StateLayout, CliError> {
     Ok(StateLayout::new(settings.state_dir()?.path()))
 }

@@ -104,6 +104,11 @@ impl Project<'_> {
         self.file(&self.repository?.environment_file(self.environment))
     }
 
+    /// The text of the policy.
+    pub(super) fn policy(&self) -> Option<Arc<SourceFile>> {
+        self.source(&self.repository?.policy_file())
+    }
+
     /// The names of the runbooks, those that were never saved included.
     pub(super) fn runbooks(&self) -> Vec<String> {
         let Some(repository) = self.repository else {

@@ -91,7 +91,7 @@ pub enum Risk {
 }
 
 impl Risk {
-    /// The wire name.
+    /// The word in files and on screens.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",

@@ -53,10 +53,15 @@ impl Plan {
 
     /// What votes are bound to: SHA-256 over the canonical JSON of what will run.
     ///
-    /// Left out is what only describes: title, owner and file of the runbook, name and line of a step,
+    /// Left out is what only describes: title, owner, file and source of the runbook, name and line of a step,
     /// and the file of a runbook inside.
     pub fn digest(&self) -> Digest {
         Digest::of_bytes(self.text(only_describes).as_bytes())
+    }
+
+    /// What the digest is of, as a value.
+    pub(super) fn digested(&self) -> Value {
+        serde_json::from_str(&self.text(only_describes)).unwrap_or_default()
     }
 
     fn text(&self, omit: Omit) -> String {
@@ -72,7 +77,7 @@ impl Plan {
 fn only_describes(name: &'static str, field: &'static str) -> bool {
     matches!(
         (name, field),
-        ("PlanRunbook", "title" | "owner" | "file")
+        ("PlanRunbook", "title" | "owner" | "file" | "source")
             | ("PlanStep", "name" | "line")
             | ("PlanBlock", "file")
             | ("PlanPolicy", "file")

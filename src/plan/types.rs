@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{PlanGate, PlanPolicy};
-use crate::base::{HumanDuration, StepId, Value};
+use crate::base::{Digest, HumanDuration, StepId, Value};
 use crate::model::{
     Backoff, Effect, Escape, MaxFailures, OnCancel, OnFailure, Risk, RunbookSeverity, SecretSource,
     StepOnFailure, Ty,
@@ -55,7 +55,7 @@ pub struct Plan {
     pub action_outputs: BTreeMap<String, Ty>,
 }
 
-/// What a runbook says of itself. `title`, `owner` and `file` are not part of the digest.
+/// What a runbook says of itself. `title`, `owner`, `file` and `source` are not part of the digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanRunbook {
     /// Name.
@@ -68,6 +68,10 @@ pub struct PlanRunbook {
     pub owner: Option<String>,
     /// Path of the file as shown.
     pub file: String,
+    /// Digest of the file's bytes, so that the audit trail can tell that it is the one; not part of the
+    /// plan's digest. `None` in plans of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Digest>,
     /// Incident severity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<RunbookSeverity>,

@@ -95,6 +95,7 @@ pub(crate) fn plan_of(steps: Vec<PlanStep>) -> Plan {
             title: None,
             owner: None,
             file: "runbooks/demo.yaml".to_owned(),
+            source: None,
             severity: None,
             risk: Risk::Low,
             rto: None,

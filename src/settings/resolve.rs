@@ -37,6 +37,8 @@ pub struct Settings {
     pub actor: Actor,
     /// The terminal.
     pub terminal: Terminal,
+    /// The private SSH key of this host that signs the commits of the audit trail; absolute.
+    pub audit_key: Option<PathBuf>,
     /// What is traced, if anything.
     pub log: Option<String>,
     state_dir: Option<PathBuf>,
@@ -59,6 +61,13 @@ impl Settings {
                 .unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
             actor: current_actor(variables.user.as_deref()),
             terminal: Terminal::detect(&variables, overrides.no_color),
+            audit_key: variables
+                .audit_key
+                .map(|path| {
+                    std::path::absolute(&path)
+                        .map_err(|source| SettingsError::Directory { path, source })
+                })
+                .transpose()?,
             log: variables.log,
             state_dir: state_dir
                 .map(|path| {

@@ -9,6 +9,8 @@ const STATE_DIR: &str = "RUNBOOK_STATE_DIR";
 const ENVIRONMENT: &str = "RUNBOOK_ENV";
 /// What is traced to standard error, in the filter language of `tracing` (`debug`, `runbook=trace`).
 const LOG: &str = "RUNBOOK_LOG";
+/// The private SSH key that signs the commits of the audit trail.
+const AUDIT_KEY: &str = "RUNBOOK_AUDIT_KEY";
 /// No colours when set and not empty (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 /// Colours also when the output is no terminal, when set and neither empty nor `0`.
@@ -39,6 +41,8 @@ pub struct Variables {
     pub state_dir: Option<PathBuf>,
     /// `RUNBOOK_ENV`.
     pub environment: Option<String>,
+    /// `RUNBOOK_AUDIT_KEY`.
+    pub audit_key: Option<PathBuf>,
     /// `RUNBOOK_LOG`.
     pub log: Option<String>,
     /// `NO_COLOR`.
@@ -64,6 +68,7 @@ impl Variables {
         Self {
             state_dir: set(STATE_DIR).map(PathBuf::from),
             environment: text(ENVIRONMENT),
+            audit_key: set(AUDIT_KEY).map(PathBuf::from),
             log: text(LOG),
             no_color: set(NO_COLOR).is_some(),
             force_color: set(CLICOLOR_FORCE).is_some_and(|value| value != "0"),

@@ -19,6 +19,7 @@ mod stretch;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod votes;
 mod world;
 
 pub use case::{CaseResult, PreparedCase};

@@ -44,7 +44,8 @@ fn prepared(runbook: &str, cases: &str) -> Result<Vec<PreparedCase>, Vec<Diagnos
     let mut jobs = Vec::new();
     for case in file.iter().flat_map(|file| &file.cases) {
         let given: BTreeMap<String, Given> = BTreeMap::new();
-        let plan = build(&checked, &environment, &given, &catalog, &mut diags).expect("a plan");
+        let plan =
+            build(&checked, &environment, None, &given, &catalog, &mut diags).expect("a plan");
         let file = file.as_ref().expect("read");
         jobs.extend(PreparedCase::new(file, case, plan, &catalog, &mut diags));
     }

@@ -4,11 +4,12 @@ use pollster::block_on;
 
 use super::lookup::MIN_PREFIX;
 use super::samples::{
-    actor, at, created, event, every_event, finished, new_run, owner, run_id, started, succeeded,
+    actor, at, created, created_in_emergency, event, every_event, finished, new_run, owner,
+    reviewed, run_id, started, succeeded,
 };
 use super::{FindRunError, MemoryStore, RequestKind, RunFilter, RunStore, SqliteStore, StoreError};
 use crate::base::{Digest, EventSeq, RunId};
-use crate::event::{Ballot, Outcome, RunStatus, Vote};
+use crate::event::{Ballot, Outcome, ReviewVerdict, RunStatus, Vote};
 
 fn create(store: &dyn RunStore, id: RunId) {
     block_on(store.create_run(new_run(id), event(id, 1, created()), owner(1))).expect("created");
@@ -350,6 +351,79 @@ fn the_data_version_changes_with_every_write(store: &dyn RunStore) {
     assert_eq!(store.data_version().expect("reads"), after);
 }
 
+fn an_emergency_owes_a_review_until_it_is_there(store: &dyn RunStore) {
+    create(store, run_id(1));
+    let (late, early) = (run_id(2), run_id(3));
+    for (id, due) in [(late, at(90_000_000)), (early, at(80_000_000))] {
+        let mut first = event(id, 1, created_in_emergency());
+        if let crate::event::EventKind::RunCreated {
+            emergency: Some(emergency),
+            ..
+        } = &mut first.event
+        {
+            emergency.review_by = due;
+        }
+        block_on(store.create_run(new_run(id), first, owner(1))).expect("created");
+    }
+    let owed = |open_only| store.obligations(open_only).expect("reads");
+    let runs = |open_only| -> Vec<RunId> { owed(open_only).iter().map(|o| o.run).collect() };
+    assert_eq!(runs(true), [early, late], "the most pressing first");
+    let first = owed(true).remove(1);
+    assert_eq!(first.reason, "everything is down");
+    assert_eq!(first.review, "architecture-review");
+    assert_eq!(first.runbook, new_run(late).runbook);
+    assert_eq!(first.environment, new_run(late).environment);
+    assert_eq!(first.actor, actor());
+    assert_eq!(first.opened_at, new_run(late).created_at);
+    assert_eq!((first.due_at, &first.closed), (at(90_000_000), &None));
+
+    let refused = vec![event(late, 9, reviewed(ReviewVerdict::Accept))];
+    assert!(block_on(store.append(refused, RunStatus::Finished)).is_err());
+    assert_eq!(
+        runs(true),
+        [early, late],
+        "what was not appended closes nothing"
+    );
+    let events = vec![
+        event(late, 2, finished(Outcome::Failed)),
+        event(late, 3, reviewed(ReviewVerdict::Object)),
+    ];
+    block_on(store.append(events, RunStatus::Finished)).expect("appended");
+    assert_eq!(runs(true), [early]);
+    assert_eq!(runs(false), [early, late]);
+    assert_eq!(
+        owed(false)[1].closed,
+        Some((at(3), ReviewVerdict::Object)),
+        "by whom is in the event"
+    );
+}
+
+fn a_run_is_put_back_whole(store: &dyn RunStore) {
+    let id = run_id(1);
+    let mut events = every_event(id);
+    events[0] = event(id, 1, created_in_emergency());
+    let import =
+        |events: Vec<_>| block_on(store.import_run(new_run(id), events, RunStatus::Finished));
+    assert!(import(Vec::new()).is_err(), "no run is without events");
+    assert!(
+        import(events[1..].to_vec()).is_err(),
+        "the first is missing"
+    );
+    import(events.clone()).expect("put back");
+    assert!(import(events.clone()).is_err(), "the id is taken");
+    let record = store.run(id).expect("reads").expect("is there");
+    assert_eq!((record.owner, record.status), (None, RunStatus::Finished));
+    assert_eq!(record.outcome, Some(Outcome::RolledBack));
+    assert_eq!(record.last_seq, EventSeq(events.len() as u64));
+    assert_eq!(record.audited_seq, record.last_seq);
+    assert_eq!(store.events_after(id, EventSeq(0)).expect("reads"), events);
+    assert_eq!(store.obligations(true).expect("reads"), []);
+    assert_eq!(store.obligations(false).expect("reads").len(), 1);
+    let asked = store.add_request(id, at(5), actor(), RequestKind::Cancel { reason: None });
+    let asked = block_on(asked).expect("added");
+    assert_eq!(asked, 9, "the events name requests up to 8");
+}
+
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod memory {
@@ -381,4 +455,6 @@ contract!(
     a_run_has_one_driver,
     the_audit_cursor_names_what_is_left,
     the_data_version_changes_with_every_write,
+    an_emergency_owes_a_review_until_it_is_there,
+    a_run_is_put_back_whole,
 );

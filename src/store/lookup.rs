@@ -2,7 +2,7 @@
 
 use super::traits::StoreError;
 use crate::base::{EventSeq, RunId, Timestamp};
-use crate::event::{EventKind, Outcome, RunEvent};
+use crate::event::{Emergency, EventKind, Outcome, ReviewVerdict, RunEvent};
 
 /// Characters of a run id.
 pub(super) const ID_LEN: usize = 26;
@@ -62,6 +62,12 @@ pub(super) struct Append {
     pub(super) before: EventSeq,
     pub(super) last: EventSeq,
     pub(super) finished: Option<(Outcome, Timestamp)>,
+    /// The emergency that it opens an obligation for.
+    pub(super) emergency: Option<Emergency>,
+    /// The review that closes one.
+    pub(super) reviewed: Option<(Timestamp, ReviewVerdict)>,
+    /// The largest id of a request that they name; 0 when they name none.
+    pub(super) last_request: u64,
 }
 
 impl Append {
@@ -76,14 +82,25 @@ impl Append {
         };
         let before = first.seq.0.checked_sub(1).ok_or_else(|| conflict(first))?;
         let mut last = EventSeq(before);
-        let mut finished = None;
+        let mut last_request = 0;
+        let (mut finished, mut emergency, mut reviewed) = (None, None, None);
         for event in events {
             if event.run != first.run || event.seq != last.next() {
                 return Err(conflict(event));
             }
             last = event.seq;
-            if let EventKind::RunFinished { outcome, .. } = &event.event {
-                finished = Some((*outcome, event.at));
+            match &event.event {
+                EventKind::RunFinished { outcome, .. } => finished = Some((*outcome, event.at)),
+                EventKind::VoteCast { request, .. }
+                | EventKind::CancelRequested { request, .. } => {
+                    last_request = last_request.max(request.unwrap_or(0));
+                }
+                EventKind::RunCreated {
+                    emergency: Some(why),
+                    ..
+                } => emergency = Some(why.clone()),
+                EventKind::RunReviewed { verdict, .. } => reviewed = Some((event.at, *verdict)),
+                _ => {}
             }
         }
         Ok(Some(Self {
@@ -91,6 +108,9 @@ impl Append {
             before: EventSeq(before),
             last,
             finished,
+            emergency,
+            reviewed,
+            last_request,
         }))
     }
 }

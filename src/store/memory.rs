@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::lookup::{Append, MAX_MATCHES, MIN_PREFIX, Wanted, telling_len};
 use super::traits::{
-    EngineOwner, FindRunError, Journal, NewRun, Request, RequestKind, RunFilter, RunRecord,
-    RunStore, StoreError,
+    EngineOwner, FindRunError, Journal, NewRun, Obligation, Request, RequestKind, RunFilter,
+    RunRecord, RunStore, StoreError,
 };
 use crate::base::{EventSeq, RunId, Timestamp};
 use crate::event::{Actor, RunEvent, RunStatus};
@@ -22,6 +22,7 @@ pub struct MemoryStore {
 struct Data {
     runs: BTreeMap<RunId, Entry>,
     requests: Vec<Request>,
+    last_request: u64,
     version: u64,
 }
 
@@ -31,6 +32,7 @@ struct Entry {
     plan_json: String,
     source: String,
     events: Vec<RunEvent>,
+    obligation: Option<Obligation>,
 }
 
 impl MemoryStore {
@@ -62,6 +64,62 @@ impl Data {
 
     fn entry_mut(&mut self, run: RunId) -> Result<&mut Entry, StoreError> {
         self.runs.get_mut(&run).ok_or(StoreError::UnknownRun(run))
+    }
+
+    /// A run that nobody drives is one that was put back, so the audit trail has it.
+    fn create(
+        &mut self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+        owner: Option<EngineOwner>,
+    ) -> Result<(), StoreError> {
+        let conflict = || StoreError::Conflict {
+            run: run.id,
+            seq: events.first().map_or(EventSeq(1), |event| event.seq),
+        };
+        let append = Append::check(&events)?.ok_or_else(conflict)?;
+        if append.run != run.id || append.before != EventSeq(0) || self.runs.contains_key(&run.id) {
+            return Err(conflict());
+        }
+        let obligation = append.emergency.map(|emergency| Obligation {
+            run: run.id,
+            runbook: run.runbook.clone(),
+            environment: run.environment.clone(),
+            actor: run.actor.clone(),
+            reason: emergency.reason,
+            review: emergency.review,
+            opened_at: run.created_at,
+            due_at: emergency.review_by,
+            closed: append.reviewed,
+        });
+        let record = RunRecord {
+            id: run.id,
+            runbook: run.runbook,
+            environment: run.environment,
+            created_at: run.created_at,
+            actor: run.actor,
+            plan_digest: run.plan_digest,
+            status,
+            outcome: append.finished.map(|(outcome, _)| outcome),
+            finished_at: append.finished.map(|(_, at)| at),
+            last_seq: append.last,
+            audited_seq: match owner {
+                Some(_) => EventSeq(0),
+                None => append.last,
+            },
+            owner,
+        };
+        self.last_request = self.last_request.max(append.last_request);
+        let entry = Entry {
+            record,
+            plan_json: run.plan_json,
+            source: run.source,
+            events,
+            obligation,
+        };
+        self.runs.insert(run.id, entry);
+        Ok(())
     }
 
     fn neighbours(&self, run: RunId) -> impl Iterator<Item = String> {
@@ -97,6 +155,11 @@ impl Journal for MemoryStore {
                 entry.record.outcome = Some(outcome);
                 entry.record.finished_at = Some(at);
             }
+            if let Some(obligation) = &mut entry.obligation
+                && append.reviewed.is_some()
+            {
+                obligation.closed = append.reviewed;
+            }
             entry.events.extend(events);
             Ok(())
         })
@@ -120,38 +183,16 @@ impl RunStore for MemoryStore {
         first: RunEvent,
         owner: EngineOwner,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.write(|data| {
-            if first.run != run.id || first.seq != EventSeq(1) || data.runs.contains_key(&run.id) {
-                return Err(StoreError::Conflict {
-                    run: run.id,
-                    seq: first.seq,
-                });
-            }
-            let record = RunRecord {
-                id: run.id,
-                runbook: run.runbook,
-                environment: run.environment,
-                created_at: run.created_at,
-                actor: run.actor,
-                plan_digest: run.plan_digest,
-                status: RunStatus::Running,
-                outcome: None,
-                finished_at: None,
-                last_seq: first.seq,
-                owner: Some(owner),
-                audited_seq: EventSeq(0),
-            };
-            data.runs.insert(
-                run.id,
-                Entry {
-                    record,
-                    plan_json: run.plan_json,
-                    source: run.source,
-                    events: vec![first],
-                },
-            );
-            Ok(())
-        })
+        self.write(|data| data.create(run, vec![first], RunStatus::Running, Some(owner)))
+    }
+
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.write(|data| data.create(run, events, status, None))
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -238,7 +279,8 @@ impl RunStore for MemoryStore {
     ) -> BoxFuture<'static, Result<u64, StoreError>> {
         self.write(|data| {
             data.entry(run)?;
-            let id = data.requests.last().map_or(1, |last| last.id + 1);
+            let id = data.last_request + 1;
+            data.last_request = id;
             data.requests.push(Request {
                 id,
                 run,
@@ -313,5 +355,17 @@ impl RunStore for MemoryStore {
             .filter(|record| record.last_seq > record.audited_seq)
             .cloned()
             .collect())
+    }
+
+    fn obligations(&self, open_only: bool) -> Result<Vec<Obligation>, StoreError> {
+        let data = self.data();
+        let mut owed: Vec<Obligation> = data
+            .runs
+            .values()
+            .filter_map(|entry| entry.obligation.clone())
+            .filter(|obligation| !(open_only && obligation.closed.is_some()))
+            .collect();
+        owed.sort_by_key(|obligation| (obligation.due_at, obligation.run));
+        Ok(owed)
     }
 }

@@ -14,6 +14,6 @@ pub use layout::StateLayout;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 pub use traits::{
-    EngineOwner, FindRunError, Journal, NewRun, Request, RequestKind, RunFilter, RunRecord,
-    RunStore, StoreError,
+    EngineOwner, FindRunError, Journal, NewRun, Obligation, Request, RequestKind, RunFilter,
+    RunRecord, RunStore, StoreError,
 };

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::{EngineOwner, NewRun};
 use crate::base::{AttemptNo, Digest, ErrorChain, EventSeq, RunId, StepId, Timestamp, Value};
 use crate::event::{
-    Actor, Difference, EventKind, Failure, FailureKind, LogRef, LoopInstance, Outcome,
-    ReviewVerdict, RollbackCause, RollbackResult, RunEvent, SignedVote, SkipReason, Vote,
+    Actor, Difference, Emergency, EventKind, Failure, FailureKind, LastChange, LogRef,
+    LoopInstance, Outcome, ReviewVerdict, RollbackCause, RollbackResult, RunEvent, SignedVote,
+    SkipReason, Vote,
 };
 
 /// A fixed point in time, so many milliseconds later.
@@ -74,6 +75,49 @@ pub(crate) fn created() -> EventKind {
         on_behalf_of: None,
         changed_by: None,
         emergency: None,
+    }
+}
+
+/// The first event of a run that somebody started as an emergency, for somebody else.
+pub(crate) fn created_in_emergency() -> EventKind {
+    let EventKind::RunCreated {
+        runbook,
+        environment,
+        plan_digest,
+        actor,
+        version,
+        ..
+    } = created()
+    else {
+        panic!("the first event creates the run");
+    };
+    EventKind::RunCreated {
+        runbook,
+        environment,
+        plan_digest,
+        actor,
+        version,
+        on_behalf_of: Some("grace".to_owned()),
+        changed_by: Some(LastChange {
+            commit: Some("0123456789012345678901234567890123456789".to_owned()),
+            author: "Ada <ada@example.org>".to_owned(),
+            person: Some("ada".to_owned()),
+        }),
+        emergency: Some(Emergency {
+            reason: "everything is down".to_owned(),
+            review: "architecture-review".to_owned(),
+            review_by: at(90_000_000),
+        }),
+    }
+}
+
+/// The only event that may follow the end of a run.
+pub(crate) fn reviewed(verdict: ReviewVerdict) -> EventKind {
+    EventKind::RunReviewed {
+        actor: actor(),
+        verdict,
+        comment: "it was on fire".to_owned(),
+        signed: None,
     }
 }
 
@@ -438,12 +482,7 @@ fn at_gates() -> Vec<EventKind> {
             step: step("clean"),
             reason: SkipReason::NotApproved,
         },
-        EventKind::RunReviewed {
-            actor: actor(),
-            verdict: ReviewVerdict::Accept,
-            comment: "it was on fire".to_owned(),
-            signed: None,
-        },
+        reviewed(ReviewVerdict::Accept),
     ]
 }
 

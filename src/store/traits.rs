@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, EventSeq, RunId, Timestamp};
-use crate::event::{Actor, Ballot, Outcome, RunEvent, RunStatus};
+use crate::event::{Actor, Ballot, Outcome, ReviewVerdict, RunEvent, RunStatus};
 use crate::handler::BoxFuture;
 
 /// Why the store could not do it. Nothing was half done: a failed append stored nothing.
@@ -185,6 +185,29 @@ pub enum RequestKind {
     },
 }
 
+/// A review that an emergency run owes. It follows from the run's events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Obligation {
+    /// The run.
+    pub run: RunId,
+    /// Runbook name.
+    pub runbook: String,
+    /// Environment name.
+    pub environment: String,
+    /// Who started it.
+    pub actor: Actor,
+    /// Why it was an emergency.
+    pub reason: String,
+    /// The role whose members may review it.
+    pub review: String,
+    /// When the run was created.
+    pub opened_at: Timestamp,
+    /// Until when it is to be reviewed.
+    pub due_at: Timestamp,
+    /// When it was reviewed and what the review said, once it was.
+    pub closed: Option<(Timestamp, ReviewVerdict)>,
+}
+
 /// Where events are appended durably.
 pub trait Journal: Send + Sync {
     /// Appends events of one run, all or nothing, and caches `status`. When the future is done, they are on disk.
@@ -220,6 +243,19 @@ pub trait RunStore: Journal {
         run: NewRun,
         first: RunEvent,
         owner: EngineOwner,
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Puts a run back that was on record elsewhere, with all of its events, all or nothing. Nobody
+    /// drives it, and the audit trail has all of it. Requests made from now on have ids after those
+    /// that its events name.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the id is taken or the events are not dense from 1.
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// A run by its id.
@@ -316,4 +352,11 @@ pub trait RunStore: Journal {
     /// # Errors
     /// [`StoreError`] when they cannot be read.
     fn runs_to_audit(&self) -> Result<Vec<RunRecord>, StoreError>;
+
+    /// The reviews that emergency runs owe (`open_only`), or owed as well; the one that is due first
+    /// comes first. Appending the events that open and close one changes it in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read.
+    fn obligations(&self, open_only: bool) -> Result<Vec<Obligation>, StoreError>;
 }

@@ -5,19 +5,21 @@
 //! `#!` say more: `#! today: DAY` (reviews are checked), `#! plan` and `#! param: NAME=VALUE` (a plan
 //! is made with these values), `#! fill: N` (the word FILL stands for N letters),
 //! `#! as: runbook` (it is read as one whatever it says), `#! also: CODE` (a bad file gives this
-//! code as well). Beside the files,
+//! code as well), `#! policy` (the `policy.yaml` beside it applies). Beside the files,
 //! `environment.yaml` takes the place of the common one, and other files are runbooks that these run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile};
-use runbook::check::{self, Runbooks, check_environment, check_policy, check_review};
+use runbook::check::{
+    self, Runbooks, check_demands, check_environment, check_policy, check_protection, check_review,
+};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
     self, Limits, decode_environment, decode_policy, decode_runbook, source_from_bytes,
 };
-use runbook::model::{ActionCatalog, Environment};
+use runbook::model::{ActionCatalog, Environment, Policy};
 use runbook::plan::{Given, build};
 use runbook::report::{Style, diagnostics_text};
 
@@ -36,6 +38,7 @@ struct Directives {
     params: Option<BTreeMap<String, Given>>,
     fill: Option<usize>,
     is_runbook: bool,
+    policy: bool,
     also: BTreeSet<String>,
 }
 
@@ -48,6 +51,7 @@ impl Directives {
                 "today" => found.today = Some(value.parse().expect("a day")),
                 "fill" => found.fill = Some(value.parse().expect("a number")),
                 "as" => found.is_runbook = value == "runbook",
+                "policy" => found.policy = true,
                 "also" => drop(found.also.insert(value.to_owned())),
                 "plan" => drop(found.params.get_or_insert_default()),
                 "param" => {
@@ -80,6 +84,18 @@ impl Fixtures {
         check_environment(&environment, &self.catalog, &mut diags);
         assert!(diags.is_empty(), "{diags:?}");
         environment
+    }
+
+    /// The policy beside a file.
+    fn policy(beside: &Path) -> Policy {
+        let path = beside.with_file_name("policy.yaml");
+        let text = std::fs::read_to_string(path).expect("a policy");
+        let mut diags = Diagnostics::new();
+        let policy = decode_policy(&SourceFile::new("policy.yaml", text), &mut diags);
+        let policy = policy.expect("a policy");
+        check_policy(&policy, &mut diags);
+        assert!(diags.is_empty(), "{diags:?}");
+        policy
     }
 
     /// What a file gives, without the code that it says it gives as well.
@@ -150,15 +166,31 @@ impl Fixtures {
         runbooks.insert("sample", Some(runbook));
         for beside in yaml_files(code_of(path)) {
             let name = stem(&beside);
-            if name != "environment" && !name.starts_with("good") && !name.starts_with("bad") {
+            if !["environment", "policy"].contains(&name)
+                && !name.starts_with("good")
+                && !name.starts_with("bad")
+            {
                 let text = std::fs::read_to_string(&beside).expect("a runbook");
                 let source = SourceFile::new(format!("runbooks/{name}.yaml"), text);
                 runbooks.insert(name, decode_runbook(&source, diags));
             }
         }
+        let policy = directives.policy.then(|| Self::policy(path));
+        let policy = policy.as_ref();
         let checked = runbooks.check("sample", Some(&environment), &self.catalog, diags);
+        if let Some(checked) = &checked {
+            check_protection(&environment, policy, diags);
+            check_demands(checked, &environment, policy, &self.catalog, diags);
+        }
         if let (Some(checked), Some(params)) = (checked, directives.params) {
-            build(&checked, &environment, &params, &self.catalog, diags);
+            build(
+                &checked,
+                &environment,
+                policy,
+                &params,
+                &self.catalog,
+                diags,
+            );
         }
     }
 }

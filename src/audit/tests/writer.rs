@@ -22,6 +22,7 @@ fn spawn(place: &Place, store: &Arc<MemoryStore>) -> (AuditWriter, mpsc::Receive
             logs_root: place.logs(),
             renderer: Arc::new(Telling(tell)),
             clock: Arc::new(StillClock),
+            key: None,
         },
     );
     (writer.expect("starts"), told)

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::base::{Clock, Diagnostic, Diagnostics, Severity};
-use crate::check::{check_policy, check_review};
+use crate::check::{check_demands, check_protection, check_review};
 use crate::cli::args::{CheckArgs, CheckFormat, DenyLevel};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
 use crate::cli::workspace::Workspace;
-use crate::language::decode_policy;
+use crate::model::Environment;
 use crate::report::{diagnostics_json, diagnostics_sarif, diagnostics_text};
 use crate::settings::SystemClock;
 
@@ -21,14 +21,29 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     let chosen = &context.settings.environment;
     let environment = workspace.environment(chosen, &mut diags)?;
     files += 1;
+    let has_policy = workspace.repository.policy_file().exists();
+    // What is wrong with the policy is said with all files; for one runbook it only has to be known.
+    let mut of_policy = Diagnostics::new();
+    let policy = workspace.policy(&mut of_policy)?;
+    let protection = |environment: Option<&Environment>, diags: &mut Diagnostics| {
+        // A broken policy is there all the same.
+        if let Some(environment) = environment.filter(|_| !has_policy) {
+            check_protection(environment, None, diags);
+        }
+    };
+    protection(environment.as_ref(), &mut diags);
     let runbooks = if args.runbooks.is_empty() {
         for name in workspace.repository.environments()? {
             if name != *chosen {
-                workspace.environment(&name, &mut diags)?;
+                let other = workspace.environment(&name, &mut diags)?;
+                protection(other.as_ref(), &mut diags);
                 files += 1;
             }
         }
-        files += usize::from(policy(&workspace, &mut diags)?);
+        files += usize::from(has_policy);
+        for finding in of_policy.into_sorted() {
+            diags.push(finding);
+        }
         files += super::test::check_files(context, &workspace, &mut diags)?;
         workspace.repository.runbooks()?
     } else {
@@ -39,6 +54,16 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
         let checked = workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
         if let Some(checked) = checked {
             check_review(checked.runbook(), today, &mut diags);
+            if let Some(environment) = &environment {
+                let policy = policy.as_ref();
+                check_demands(
+                    &checked,
+                    environment,
+                    policy,
+                    &workspace.catalog,
+                    &mut diags,
+                );
+            }
         }
         files += 1;
     }
@@ -89,17 +114,4 @@ fn show(
         }
         CheckFormat::Sarif => out.json(&diagnostics_sarif(findings, env!("CARGO_PKG_VERSION"))),
     }
-}
-
-/// Checks the policy, if the repository has one; says whether it has.
-fn policy(workspace: &Workspace, diags: &mut Diagnostics) -> Result<bool, CliError> {
-    let path = workspace.repository.policy_file();
-    if !path.exists() {
-        return Ok(false);
-    }
-    let source = workspace.source(&path, diags, || CliError::bug("the policy vanished"))?;
-    if let Some(policy) = source.and_then(|source| decode_policy(&source, diags)) {
-        check_policy(&policy, diags);
-    }
-    Ok(true)
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::base::{EventSeq, StepId, did_you_mean};
+use crate::audit::recorded_logs;
+use crate::base::{EventSeq, RunId, StepId, did_you_mean};
 use crate::cli::args::LogsArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
@@ -68,12 +69,52 @@ pub(super) fn run(context: &Context, args: &LogsArgs) -> Result<ExitStatus, CliE
         }
         copy(context, path)?;
     }
+    if logs.is_empty() && !folder.exists() {
+        return recorded(context, &record, id, args.step.as_deref());
+    }
     if logs.is_empty() {
         let places = record.places(id)?;
         context.out.note(format_args!(
             "nothing was printed; how it went: runbook status {}",
             places.prefix
         ));
+    }
+    Ok(ExitStatus::SUCCEEDED)
+}
+
+/// The full logs were pruned, or nothing was printed at all: what the audit trail keeps is shown.
+fn recorded(
+    context: &Context,
+    record: &Record,
+    run: RunId,
+    wanted: Option<&str>,
+) -> Result<ExitStatus, CliError> {
+    let prefix = record.places(run)?.prefix;
+    let kept = recorded_logs(&record.layout.audit_git(), run)?;
+    if kept.is_empty() {
+        context.out.note(format_args!(
+            "nothing was printed; how it went: runbook status {prefix}"
+        ));
+        return Ok(ExitStatus::SUCCEEDED);
+    }
+    context.out.note(
+        "the full logs were pruned; this is what the audit trail keeps (the last 64 KiB of each)",
+    );
+    for (file, text) in &kept {
+        let name = file.strip_suffix(".log").unwrap_or(file);
+        // A file is named after the step, as far as a file can be.
+        if wanted.is_some_and(|wanted| !name.starts_with(wanted)) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(text);
+        if context.out.is_json() {
+            context
+                .out
+                .json(&json!({ "step": name, "log": text, "pruned": true }))?;
+        } else {
+            context.out.line(format_args!("== {name}"))?;
+            context.out.raw(safe_text(&text).as_bytes())?;
+        }
     }
     Ok(ExitStatus::SUCCEEDED)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::base::{Clock, Digest, EventSeq, RunId, StepId, Timestamp};
-use crate::engine::{Engine, EngineParts, RunHandle, RunOptions};
+use crate::engine::{Engine, EngineParts, RunHandle, RunOptions, Start};
 use crate::event::{Actor, EventKind, FailureKind, Progress, RunEvent, RunStatus, Stream};
 use crate::handler::{
     BoxFuture, HandlerRegistry, Preview, PreviewContext, StepContext, StepError, StepHandler, Stop,
@@ -146,6 +146,14 @@ impl RunStore for Failing {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.create_run(run, first, owner)
     }
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.import_run(run, events, status)
+    }
     fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         self.inner.run(id)
     }
@@ -197,6 +205,10 @@ impl RunStore for Failing {
     fn set_audited(&self, run: RunId, seq: EventSeq) -> BoxFuture<'static, Result<(), StoreError>> {
         self.inner.set_audited(run, seq)
     }
+    fn obligations(&self, open_only: bool) -> Result<Vec<crate::store::Obligation>, StoreError> {
+        self.inner.obligations(open_only)
+    }
+
     fn runs_to_audit(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.inner.runs_to_audit()
     }
@@ -242,13 +254,19 @@ impl World {
             version: "0".into(),
             grace: Duration::ZERO,
             on_durable: Arc::new(|_| {}),
+            surroundings: None,
         };
         Self { dir, parts }
     }
 
     pub(super) async fn start(&self, plan: Plan, detach: bool) -> RunHandle {
         Engine::new(self.parts.clone())
-            .start(plan, "runbook: v1\n".to_owned(), options(detach))
+            .start(
+                plan,
+                "runbook: v1\n".to_owned(),
+                Start::default(),
+                options(detach),
+            )
             .await
             .expect("starts")
     }

@@ -113,6 +113,19 @@ with:
   message: \"{{ run.runbook }} in {{ run.environment }}\"
 "
             .to_owned(),
+        },
+        ActionExample {
+            title: "Write to somebody as well as to those whom a channel of kind `email` always tells".to_owned(),
+            yaml: "\
+id: tell_the_owner
+uses: notify
+with:
+  channel: mail
+  message: \"{{ run.runbook }} in {{ run.environment }} begins\"
+  fields: { window: 10m }
+  to: [ada@example.org]
+"
+            .to_owned(),
         }]
     }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::OpError;
 use crate::base::{EventSeq, RunId, Timestamp, Value};
-use crate::store::RunRecord;
+use crate::store::{RequestKind, RunRecord};
 
 /// The columns that [`record`] reads, in its order.
 pub(super) const RECORD_COLUMNS: &str = "id, runbook, environment, created_at, actor, plan_digest, \
@@ -31,8 +31,24 @@ pub(super) fn to_name<T: Serialize>(what: &str, value: &T) -> Result<String, OpE
     }
 }
 
-fn from_name<T: DeserializeOwned>(what: &str, name: String) -> Result<T, OpError> {
+pub(super) fn from_name<T: DeserializeOwned>(what: &str, name: String) -> Result<T, OpError> {
     serde_json::from_value(Value::String(name)).map_err(|error| damaged(what, error))
+}
+
+/// A request from its JSON. In format 1 the fields of a ballot stood beside the gate.
+pub(super) fn request_kind(what: &str, text: &str) -> Result<RequestKind, OpError> {
+    let mut value: Value = from_json(what, text)?;
+    if let Some(fields) = value.as_object_mut()
+        && fields.get("kind").is_some_and(|kind| kind == "vote")
+        && !fields.contains_key("ballot")
+    {
+        let ballot: crate::base::Map<String, Value> = ["vote", "comment", "plan_digest"]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), fields.remove(key)?)))
+            .collect();
+        fields.insert("ballot".to_owned(), ballot.into());
+    }
+    serde_json::from_value(value).map_err(|error| damaged(what, error))
 }
 
 pub(super) fn damaged(

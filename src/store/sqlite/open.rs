@@ -11,9 +11,13 @@ use super::error::{OpError, unavailable};
 use crate::store::{StateLayout, StoreError};
 
 /// Version of the tables and of the events' JSON in them.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
+/// The tables of format 1, which never change again.
 const SCHEMA: &str = include_str!("schema.sql");
+
+/// What each later format adds to the one before it, from format 2 on.
+const STEPS: [&str; FORMAT as usize - 1] = [include_str!("schema.2.sql")];
 
 /// How long another process may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(10);
@@ -88,13 +92,33 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), OpError> {
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
     let transaction = rusqlite::Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     if known.is_none() {
-        transaction.execute_batch(SCHEMA)?;
+        create(&transaction)?;
         transaction.execute("INSERT INTO meta (format_version) VALUES (?1)", [FORMAT])?;
     } else {
-        // Writes a page without changing it: a read-only or full disk is found now, not in mid-run.
-        transaction.execute("UPDATE meta SET format_version = format_version", [])?;
+        // Asked again inside the transaction: another process may have migrated it meanwhile.
+        migrate(
+            &transaction,
+            format_of(&transaction, path)?.unwrap_or(FORMAT),
+        )?;
+        // Writes a page also when nothing changes: a read-only or full disk is found now, not in mid-run.
+        transaction.execute("UPDATE meta SET format_version = ?1", [FORMAT])?;
     }
     transaction.commit()?;
+    Ok(())
+}
+
+fn create(conn: &Connection) -> Result<(), OpError> {
+    conn.execute_batch(SCHEMA)?;
+    migrate(conn, 1)
+}
+
+fn migrate(conn: &Connection, from: u32) -> Result<(), OpError> {
+    let done = usize::try_from(from)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    for step in STEPS.iter().skip(done) {
+        conn.execute_batch(step)?;
+    }
     Ok(())
 }
 
@@ -114,7 +138,7 @@ fn format_of(conn: &Connection, path: &Path) -> Result<Option<u32>, OpError> {
         None
     };
     match found {
-        Some(FORMAT) => Ok(found),
+        Some(1..=FORMAT) => Ok(found),
         Some(found) if found > FORMAT => Err(StoreError::TooNew {
             path: path.display().to_string(),
             found,
@@ -140,7 +164,7 @@ fn open_to_read(path: &Path) -> Result<Connection, OpError> {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let conn = Connection::open_in_memory()?;
-            conn.execute_batch(SCHEMA)?;
+            create(&conn)?;
             return Ok(conn);
         }
         Err(error) => return Err(unavailable(OPEN, path, error).into()),
@@ -161,7 +185,7 @@ fn checked(conn: Connection, path: &Path) -> Result<Connection, OpError> {
     if format_of(&conn, path)?.is_none() {
         // Another process has created the file this moment, or died doing so; there is nothing in it.
         let empty = Connection::open_in_memory()?;
-        empty.execute_batch(SCHEMA)?;
+        create(&empty)?;
         return Ok(empty);
     }
     Ok(conn)

@@ -2,12 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use super::convert::{RECORD_COLUMNS, from_json, int, record, run_id, uint};
+use super::convert::{
+    RECORD_COLUMNS, from_json, from_name, int, record, request_kind, run_id, uint,
+};
 use super::error::OpError;
 use crate::base::{EventSeq, RunId, Timestamp};
 use crate::event::RunEvent;
 use crate::store::lookup::{MAX_MATCHES, telling_len};
-use crate::store::{Request, RunFilter, RunRecord, StoreError};
+use crate::store::{Obligation, Request, RunFilter, RunRecord, StoreError};
 
 pub(super) fn events_after(
     conn: &Connection,
@@ -138,10 +140,52 @@ pub(super) fn requests_after(
             run,
             at: Timestamp::from_unix_millis(row.get(1)?),
             actor: from_json(&what, &row.get::<_, String>(2)?)?,
-            kind: from_json(&what, &row.get::<_, String>(3)?)?,
+            kind: request_kind(&what, &row.get::<_, String>(3)?)?,
         });
     }
     Ok(requests)
+}
+
+/// The reviews that emergency runs owe, the most pressing first.
+pub(super) fn obligations(conn: &Connection, open_only: bool) -> Result<Vec<Obligation>, OpError> {
+    // A file of format 1 that is only read was not migrated; no run of that time was an emergency.
+    let kept = conn
+        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = 'obligations'")?
+        .exists([])?;
+    if !kept {
+        return Ok(Vec::new());
+    }
+    let open = if open_only {
+        " WHERE o.closed_at IS NULL"
+    } else {
+        ""
+    };
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT o.run_id, r.runbook, r.environment, r.actor, o.reason, o.review, r.created_at, \
+         o.due_at, o.closed_at, o.verdict FROM obligations o JOIN runs r ON r.id = o.run_id{open} \
+         ORDER BY o.due_at, o.run_id"
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut owed = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let what = format!("the obligation of run {id}");
+        let closed_at: Option<i64> = row.get(8)?;
+        let verdict: Option<String> = row.get(9)?;
+        let verdict = verdict.map(|name| from_name(&what, name)).transpose()?;
+        owed.push(Obligation {
+            run: run_id(&id)?,
+            runbook: row.get(1)?,
+            environment: row.get(2)?,
+            actor: from_json(&what, &row.get::<_, String>(3)?)?,
+            reason: row.get(4)?,
+            review: row.get(5)?,
+            opened_at: Timestamp::from_unix_millis(row.get(6)?),
+            due_at: Timestamp::from_unix_millis(row.get(7)?),
+            closed: closed_at.map(Timestamp::from_unix_millis).zip(verdict),
+        });
+    }
+    Ok(owed)
 }
 
 pub(super) fn data_version(conn: &Connection) -> Result<u64, OpError> {

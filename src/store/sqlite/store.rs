@@ -16,8 +16,8 @@ use crate::event::{Actor, RunEvent, RunStatus};
 use crate::handler::BoxFuture;
 use crate::store::lookup::{MIN_PREFIX, Wanted};
 use crate::store::{
-    EngineOwner, FindRunError, Journal, NewRun, Request, RequestKind, RunFilter, RunRecord,
-    RunStore, StateLayout, StoreError,
+    EngineOwner, FindRunError, Journal, NewRun, Obligation, Request, RequestKind, RunFilter,
+    RunRecord, RunStore, StateLayout, StoreError,
 };
 
 /// Runs, events and requests in `state.db` of a state directory.
@@ -136,9 +136,25 @@ impl RunStore for SqliteStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         match self.encode(&[first], RunStatus::Running) {
             Ok(Some(first)) => {
-                self.write(move |conn| write::create_run(conn, &run, &first, &owner))
+                self.write(move |conn| write::create_run(conn, &run, &first, Some(&owner)))
             }
             Ok(None) => ready(Ok(())),
+            Err(error) => ready(Err(error)),
+        }
+    }
+
+    fn import_run(
+        &self,
+        run: NewRun,
+        events: Vec<RunEvent>,
+        status: RunStatus,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        match self.encode(&events, status) {
+            Ok(Some(all)) => self.write(move |conn| write::create_run(conn, &run, &all, None)),
+            Ok(None) => ready(Err(StoreError::Conflict {
+                run: run.id,
+                seq: EventSeq(1),
+            })),
             Err(error) => ready(Err(error)),
         }
     }
@@ -230,5 +246,9 @@ impl RunStore for SqliteStore {
 
     fn runs_to_audit(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.read(read::runs_to_audit)
+    }
+
+    fn obligations(&self, open_only: bool) -> Result<Vec<Obligation>, StoreError> {
+        self.read(|conn| read::obligations(conn, open_only))
     }
 }

@@ -9,13 +9,13 @@ use pollster::block_on;
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use crate::base::EventSeq;
-use crate::event::RunStatus;
+use crate::base::{EventSeq, RunId, Value};
+use crate::event::{Ballot, EventKind, Outcome, ReviewVerdict, RunEvent, RunStatus, Vote};
 use crate::store::samples::{
-    another_process, created, event, every_event, first_line, new_run, numbers_of, owner, run_id,
-    started,
+    another_process, created, created_in_emergency, event, every_event, finished, first_line,
+    new_run, numbers_of, owner, reviewed, run_id, started,
 };
-use crate::store::{Journal, RunFilter, RunStore, StoreError};
+use crate::store::{Journal, RequestKind, RunFilter, RunStore, StoreError};
 
 fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir).expect("opens")
@@ -26,16 +26,57 @@ fn create(store: &SqliteStore, n: u64) {
     block_on(store.create_run(new_run(id), event(id, 1, created()), owner(1))).expect("created");
 }
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store/v1.sql")
+fn golden(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/store/v{format}.sql"))
 }
 
-fn golden_store(dir: &Path) -> SqliteStore {
-    let dump = fs::read_to_string(golden()).expect("the golden file");
+fn load_golden(format: u32, dir: &Path) {
+    let dump = fs::read_to_string(golden(format)).expect("the golden file");
     Connection::open(dir.join("state.db"))
         .and_then(|conn| conn.execute_batch(&dump))
         .expect("loads");
+}
+
+fn golden_store(format: u32, dir: &Path) -> SqliteStore {
+    load_golden(format, dir);
     open(dir)
+}
+
+/// The events' JSON as it is on disk.
+fn stored_json(dir: &Path, run: RunId) -> Vec<Value> {
+    let conn = Connection::open(dir.join("state.db")).expect("opens");
+    let mut stored = conn
+        .prepare("SELECT json FROM events WHERE run_id = ?1 ORDER BY seq")
+        .expect("prepares");
+    let texts: Vec<String> = stored
+        .query_map([run.to_string()], |row| row.get(0))
+        .and_then(Iterator::collect)
+        .expect("reads");
+    texts
+        .iter()
+        .map(|text| serde_json::from_str(text).expect("JSON"))
+        .collect()
+}
+
+/// What format 1 knew of the samples: the kinds of events of that time, and votes without rounds.
+fn events_of_format_1(run: RunId) -> Vec<RunEvent> {
+    let mut events = every_event(run);
+    events.truncate(40);
+    for event in &mut events {
+        if let EventKind::VoteCast {
+            step,
+            vote,
+            actor,
+            comment,
+            plan_digest,
+            request,
+            ..
+        } = event.event.clone()
+        {
+            event.event = Ballot::plain(vote, plan_digest, comment).cast(step, actor, request);
+        }
+    }
+    events
 }
 
 fn schema(dir: &Path) -> Vec<(String, String)> {
@@ -47,42 +88,93 @@ fn schema(dir: &Path) -> Vec<(String, String)> {
     rows.and_then(Iterator::collect).expect("reads")
 }
 
-#[test]
-fn a_store_of_format_1_reads_the_same_for_ever() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = golden_store(dir.path());
+fn check_golden(store: &SqliteStore, events: &[RunEvent]) {
     let id = run_id(1);
-    let events = store.events_after(id, EventSeq(0)).expect("decodes");
-    assert_eq!(events, every_event(id));
+    assert_eq!(store.events_after(id, EventSeq(0)).expect("reads"), events);
     let record = store.run(id).expect("reads").expect("is there");
     assert_eq!(record.status, RunStatus::Finished);
     assert_eq!(record.owner, Some(owner(1)));
     assert_eq!(store.source(id).expect("reads"), new_run(id).source);
-    assert_eq!(store.requests_after(id, 0).expect("reads").len(), 2);
-    drop(store);
-
-    let conn = Connection::open(dir.path().join("state.db")).expect("opens");
-    let mut stored = conn
-        .prepare("SELECT json FROM events ORDER BY seq")
-        .expect("prepares");
-    let stored: Vec<String> = stored
-        .query_map([], |row| row.get(0))
-        .and_then(Iterator::collect)
-        .expect("reads");
-    let encoded: Vec<String> = events
-        .iter()
-        .map(|event| serde_json::to_string(event).expect("encodes"))
+    let kinds: Vec<RequestKind> = store
+        .requests_after(id, 0)
+        .expect("reads")
+        .into_iter()
+        .map(|request| request.kind)
         .collect();
-    assert_eq!(encoded, stored);
+    assert_eq!(kinds, golden_requests(id));
 }
 
 #[test]
-fn the_tables_of_format_1_are_frozen() {
-    let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
-    let (old, new) = (old.expect("a directory"), new.expect("a directory"));
-    drop(golden_store(old.path()));
+fn a_store_of_format_1_reads_the_same_for_ever() {
+    let dir = tempfile::tempdir().expect("a directory");
+    load_golden(1, dir.path());
+    let id = run_id(1);
+    let events = events_of_format_1(id);
+    let reader = SqliteStore::open_read_only(dir.path()).expect("opens without migrating");
+    check_golden(&reader, &events);
+    assert!(reader.obligations(false).expect("none was kept").is_empty());
+    drop(reader);
+    let mut before = stored_json(dir.path(), id);
+
+    let store = open(dir.path());
+    check_golden(&store, &events);
+    assert!(store.obligations(false).expect("reads").is_empty());
+    drop(store);
+    assert_eq!(
+        stored_json(dir.path(), id),
+        before,
+        "events are not rewritten"
+    );
+    for stored in &mut before {
+        if stored["event"]["kind"] == "vote_cast" {
+            stored["event"]["round"] = 1.into();
+        }
+    }
+    let encoded: Vec<Value> = events
+        .iter()
+        .map(|event| serde_json::to_value(event).expect("encodes"))
+        .collect();
+    assert_eq!(encoded, before);
+}
+
+#[test]
+fn a_store_of_format_2_reads_the_same_for_ever() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = golden_store(2, dir.path());
+    let (id, emergency) = (run_id(1), run_id(2));
+    let events = every_event(id);
+    check_golden(&store, &events);
+    let owed = store.obligations(false).expect("reads");
+    assert_eq!(owed.len(), 1);
+    assert_eq!(
+        (owed[0].run, owed[0].due_at),
+        (emergency, crate::store::samples::at(90_000_000))
+    );
+    assert_eq!(
+        owed[0].closed,
+        Some((crate::store::samples::at(3), ReviewVerdict::Accept))
+    );
+    let of_emergency = store.events_after(emergency, EventSeq(0)).expect("reads");
+    assert_eq!(of_emergency, golden_emergency(emergency));
+    drop(store);
+    for (run, events) in [(id, events), (emergency, of_emergency)] {
+        let encoded: Vec<Value> = events
+            .iter()
+            .map(|event| serde_json::to_value(event).expect("encodes"))
+            .collect();
+        assert_eq!(encoded, stored_json(dir.path(), run));
+    }
+}
+
+#[test]
+fn a_migrated_store_has_the_tables_of_a_new_one() {
+    let new = tempfile::tempdir().expect("a directory");
     drop(open(new.path()));
-    assert_eq!(schema(new.path()), schema(old.path()));
+    for format in [1, 2] {
+        let old = tempfile::tempdir().expect("a directory");
+        drop(golden_store(format, old.path()));
+        assert_eq!(schema(new.path()), schema(old.path()), "format {format}");
+    }
 }
 
 #[test]
@@ -296,7 +388,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     drop(open(dir.path()));
     Connection::open(dir.path().join("state.db"))
-        .and_then(|conn| conn.execute_batch("UPDATE meta SET format_version = 2"))
+        .and_then(|conn| conn.execute_batch("UPDATE meta SET format_version = 3"))
         .expect("writes");
     for error in [
         SqliteStore::open(dir.path()).expect_err("is newer"),
@@ -306,8 +398,8 @@ fn a_newer_format_is_refused_and_left_alone() {
             matches!(
                 error,
                 StoreError::TooNew {
-                    found: 2,
-                    known: 1,
+                    found: 3,
+                    known: 2,
                     ..
                 }
             ),
@@ -427,20 +519,33 @@ fn write_golden_database() {
     let events = every_event(id);
     block_on(store.create_run(new_run(id), events[0].clone(), owner(1))).expect("created");
     block_on(store.append(events[1..].to_vec(), RunStatus::Finished)).expect("appended");
-    for kind in [
-        crate::store::RequestKind::Vote {
-            gate: Some(crate::store::samples::step("go")),
-            ballot: crate::event::Ballot::plain(
-                crate::event::Vote::Approve,
-                new_run(id).plan_digest,
-                None,
-            ),
-        },
-        crate::store::RequestKind::Cancel {
-            reason: Some("enough".to_owned()),
-        },
-    ] {
+    for kind in golden_requests(id) {
         let at = crate::store::samples::at(1);
         block_on(store.add_request(id, at, crate::store::samples::actor(), kind)).expect("added");
     }
+    let emergency = golden_emergency(run_id(2));
+    let first = emergency[0].clone();
+    block_on(store.create_run(new_run(run_id(2)), first, owner(1))).expect("created");
+    block_on(store.append(emergency[1..].to_vec(), RunStatus::Finished)).expect("appended");
+}
+
+/// The run of the golden file that was an emergency.
+fn golden_emergency(run: RunId) -> Vec<RunEvent> {
+    vec![
+        event(run, 1, created_in_emergency()),
+        event(run, 2, finished(Outcome::Succeeded)),
+        event(run, 3, reviewed(ReviewVerdict::Accept)),
+    ]
+}
+
+fn golden_requests(run: RunId) -> Vec<RequestKind> {
+    vec![
+        RequestKind::Vote {
+            gate: Some(crate::store::samples::step("go")),
+            ballot: Ballot::plain(Vote::Approve, new_run(run).plan_digest, None),
+        },
+        RequestKind::Cancel {
+            reason: Some("enough".to_owned()),
+        },
+    ]
 }

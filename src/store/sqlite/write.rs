@@ -77,6 +77,16 @@ pub(super) fn append(conn: &Connection, append: &EncodedAppend) -> Result<(), Op
         }
         .into());
     }
+    if let Some((at, verdict)) = head.reviewed {
+        conn.prepare_cached(
+            "UPDATE obligations SET closed_at = ?2, verdict = ?3 WHERE run_id = ?1",
+        )?
+        .execute(params![
+            run,
+            at.unix_millis(),
+            to_name("a verdict", &verdict)?
+        ])?;
+    }
     insert_events(conn, &run, &append.events)
 }
 
@@ -96,11 +106,13 @@ fn exists(conn: &Connection, run: &str) -> Result<bool, OpError> {
         .exists([run])?)
 }
 
+/// Creates a run with its first events. One that nobody drives is one that was put back, so the audit
+/// trail has it.
 pub(super) fn create_run(
     conn: &Connection,
     run: &NewRun,
     first: &EncodedAppend,
-    owner: &EngineOwner,
+    owner: Option<&EngineOwner>,
 ) -> Result<(), OpError> {
     let conflict = || StoreError::Conflict {
         run: run.id,
@@ -113,7 +125,7 @@ pub(super) fn create_run(
     conn.prepare_cached(
         "INSERT INTO runs (id, runbook, environment, created_at, actor, plan_digest, status, \
          outcome, finished_at, last_seq, owner, audited_seq) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         id,
@@ -126,10 +138,45 @@ pub(super) fn create_run(
         first.head.finished.map(|(outcome, _)| outcome.as_str()),
         first.head.finished.map(|(_, at)| at.unix_millis()),
         int(first.head.last.0),
-        to_json("an owner", owner)?,
+        owner.map(|owner| to_json("an owner", owner)).transpose()?,
+        match owner {
+            Some(_) => 0,
+            None => int(first.head.last.0),
+        },
     ])?;
+    if first.head.last_request > 0 {
+        let id = int(first.head.last_request);
+        let moved = conn.execute(
+            "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'requests'",
+            [id],
+        )?;
+        if moved == 0 {
+            conn.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('requests', ?1)",
+                [id],
+            )?;
+        }
+    }
     conn.prepare_cached("INSERT INTO texts (run_id, plan_json, source) VALUES (?1, ?2, ?3)")?
         .execute(params![id, run.plan_json, run.source])?;
+    if let Some(emergency) = &first.head.emergency {
+        conn.prepare_cached(
+            "INSERT INTO obligations (run_id, reason, review, due_at, closed_at, verdict) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            id,
+            emergency.reason,
+            emergency.review,
+            emergency.review_by.unix_millis(),
+            first.head.reviewed.map(|(at, _)| at.unix_millis()),
+            first
+                .head
+                .reviewed
+                .map(|(_, verdict)| to_name("a verdict", &verdict))
+                .transpose()?
+        ])?;
+    }
     insert_events(conn, &id, &first.events)
 }
 
