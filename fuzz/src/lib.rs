@@ -156,7 +156,7 @@ pub fn check(data: &[u8]) {
     assert!(!errors, "passed with an error");
     let given: BTreeMap<String, Given> = BTreeMap::new();
     let mut diags = Diagnostics::new();
-    let plan = plan::build(&checked, &LOCAL, &given, &CATALOG, &mut diags);
+    let plan = plan::build(&checked, &LOCAL, None, &given, &CATALOG, &mut diags);
     assert!(
         plan.is_some() || diags.has_errors(),
         "no plan and no reason"

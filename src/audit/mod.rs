@@ -5,9 +5,12 @@ mod error;
 mod export;
 mod files;
 mod history;
+mod key_file;
+mod last_change;
 mod logs;
 mod message;
 mod prune;
+mod remote;
 mod renderer;
 mod repository;
 mod restore;
@@ -22,7 +25,13 @@ mod tests;
 pub use error::AuditError;
 pub use export::{Exported, export, unbundle};
 pub use history::{AuditEntry, AuditFilter, log, recorded_logs};
+pub use key_file::KeyFile;
+pub use last_change::{FileChange, last_change};
 pub use prune::{Pruned, prune};
+pub use remote::{
+    LOOK_FOR_VOTES, LinkParts, PushReport, Remote, RemoteError, RemoteLink, RemoteVote, Votes,
+    cast_vote, fetch_votes, push,
+};
 pub use renderer::ReportRenderer;
 pub use restore::{Restored, restore_store};
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};

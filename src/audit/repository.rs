@@ -63,6 +63,10 @@ impl TrailRepository {
         })
     }
 
+    pub(super) fn git(&self) -> &Repository {
+        &self.git
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

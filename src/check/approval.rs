@@ -8,7 +8,7 @@ use crate::base::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::model::Step;
 
 /// The action that asks people.
-pub(super) const APPROVAL: &str = "approval";
+pub(crate) const APPROVAL: &str = "approval";
 
 /// A `finally` runs whatever happened and holds nobody up, so nobody is asked in it, also not by a
 /// runbook that it runs.
@@ -44,10 +44,9 @@ pub(super) fn check(step: &Step, source: &Arc<SourceFile>, diags: &mut Diagnosti
     if step.action.uses.value != APPROVAL {
         return;
     }
-    let keys: [(&str, Option<Span>); 6] = [
+    let keys: [(&str, Option<Span>); 5] = [
         ("retry", step.retry.as_ref().map(|s| s.span)),
         ("until", step.until.as_ref().map(|s| s.span)),
-        ("verify", step.verify.as_ref().map(|s| s.span)),
         ("rollback", step.rollback.as_ref().map(|s| s.span)),
         (
             "idempotency_key",

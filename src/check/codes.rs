@@ -99,6 +99,24 @@ codes! {
     TEST_CANNOT_HAPPEN = "RB0704", "a test expects what can never happen";
     TEST_BAD_PARAMS = "RB0705", "a case whose parameters give no plan";
     EXPECTATION_FAILED = "RB0706", "an expectation of a case does not hold";
+    UNMET_QUORUM = "RB0801", "a quorum that nobody can meet";
+    ONLY_THE_STARTER = "RB0802", "a gate that only its starter could pass";
+    NEEDS_SOMEBODY = "RB0803", "an approval that hangs on one person";
+    EMPTY_ROLE = "RB0804", "a role without members";
+    NO_KEY = "RB0805", "a person without a key where votes are signed";
+    POLICY_ENVIRONMENT = "RB0806", "the policy names an unknown environment";
+    UNKNOWN_CHANNEL = "RB0807", "an escalation to a channel that is not there";
+    LATE_LEVEL = "RB0808", "an escalation that takes longer than the question stands";
+    FREEZE_ORDER = "RB0809", "a freeze that ends before it begins";
+    PAST_FREEZE = "RB0810", "a freeze that is over";
+    NEVER_OPEN = "RB0811", "windows that never open";
+    NO_CHAIN = "RB0812", "an escalation to nobody";
+    NO_RISK_TABLE = "RB0813", "a protected environment without any rule";
+    OWN_REVIEW = "RB0814", "an emergency that its own people review";
+    SHARED_KEY = "RB0815", "one key of two people";
+    NO_POLICY = "RB0830", "a protected environment without a policy";
+    NO_RULE = "RB0831", "the policy has no rule for a risk";
+    GATE_AT_ROOT = "RB0832", "a change that no gate certainly holds back";
 }
 
 /// The page of a code, of this room or of `language`; `None` for an unknown code.

@@ -9,6 +9,7 @@ mod checker;
 pub mod codes;
 mod condition;
 mod constant;
+mod demand;
 mod environment;
 mod finally;
 mod for_each;
@@ -52,11 +53,14 @@ mod tests_of_runbooks;
 
 pub use checker::{CheckedRunbook, check};
 pub use codes::{CODES, explain};
+pub use demand::{check_demands, check_protection, is_protected};
 pub use environment::check_environment;
-pub use policy::check_policy;
+pub use policy::{PolicyPlace, check_policy, check_policy_environments, check_policy_place};
 pub use review::{REVIEW_DAYS, check_review};
 pub use runbooks::Runbooks;
 
+pub(crate) use approval::APPROVAL;
+pub(crate) use demand::{Demands, plan_risk};
 pub(crate) use environment::{secret_reference, unknown_connection, unknown_service};
 pub(crate) use for_each::too_many;
 pub(crate) use input::{InputCheck, Subject, TextIs};

@@ -66,6 +66,16 @@ pub(super) fn check(checker: &mut Checker<'_>, dag: &Dag, diags: &mut Diagnostic
     }
 }
 
+/// What repeating a step would do, as its action declares it or as it says itself; `None` for an
+/// action that is not known.
+pub(super) fn effect_of(step: &Step, catalog: &ActionCatalog) -> Option<Effect> {
+    let manifest = catalog.get(&step.action.uses.value)?;
+    Some(match &step.effect {
+        Some(own) => own.value.effect,
+        None => manifest.effect,
+    })
+}
+
 impl<'a> Whole<'a> {
     pub(super) fn step(&self, at: StepAt) -> &'a Step {
         &at.part.steps(self.runbook)[at.index]
@@ -74,11 +84,7 @@ impl<'a> Whole<'a> {
     /// What repeating the step would do; nothing for an action that is not known, such as a
     /// sub-runbook, whose own file is checked for itself.
     pub(super) fn effect(&self, step: &Step) -> Option<Effect> {
-        let manifest = self.catalog.get(&step.action.uses.value)?;
-        Some(match &step.effect {
-            Some(own) => own.value.effect,
-            None => manifest.effect,
-        })
+        effect_of(step, self.catalog)
     }
 
     /// Whether the step leaves something behind that a rollback would have to undo.

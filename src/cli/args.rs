@@ -7,6 +7,9 @@ use clap_complete::Shell;
 
 use super::exit::EXIT_CODES;
 use super::output::{OutputFormat, Printer};
+pub use super::vote_args::{
+    GateArgs, InboxArgs, KeyArgs, ObligationsArgs, ReviewArgs, SendBackArgs, VoteArgs, WithdrawArgs,
+};
 use crate::base::{HumanDuration, parse_duration};
 use crate::settings::Overrides;
 
@@ -143,13 +146,39 @@ pub enum Command {
     #[command(after_help = "Example:\n  runbook resume latest")]
     Resume(ResumeArgs),
 
+    /// List what waits for you: gates to vote on, runs to review
+    #[command(after_help = "Example:\n  runbook inbox")]
+    Inbox(InboxArgs),
+
+    /// Show what a gate would let through, or close the review of an emergency run
+    #[command(
+        after_help = "Example:\n  runbook review latest\n  runbook review 01KB3Q7H --accept --comment \"it had to be done\""
+    )]
+    Review(ReviewArgs),
+
     /// Approve a gate of a waiting run
-    #[command(after_help = "Example:\n  runbook approve latest --comment \"looked at the graphs\"")]
+    #[command(
+        after_help = "Example:\n  runbook approve latest --comment \"looked at the graphs\"\n  runbook approve latest --input window=10m"
+    )]
     Approve(VoteArgs),
 
-    /// Reject a gate of a waiting run
+    /// Reject a gate of a waiting run: one no of somebody who may vote ends it
     #[command(after_help = "Example:\n  runbook reject latest --comment \"wrong service\"")]
     Reject(VoteArgs),
+
+    /// Take your vote at a gate back
+    #[command(after_help = "Example:\n  runbook withdraw latest")]
+    Withdraw(WithdrawArgs),
+
+    /// Undo a waiting run back to a step, and start again from there
+    #[command(
+        after_help = "Example:\n  runbook send-back latest --to before --comment \"measure again\""
+    )]
+    SendBack(SendBackArgs),
+
+    /// List the reviews that emergency runs owe
+    #[command(after_help = "Example:\n  runbook obligations --all")]
+    Obligations(ObligationsArgs),
 
     /// End a run in good order
     #[command(after_help = "Example:\n  runbook cancel latest --reason \"wrong service\"")]
@@ -313,7 +342,7 @@ pub struct ParamArgs {
     pub param_file: Option<PathBuf>,
 }
 
-fn parse_param(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_param(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok((name.trim().to_owned(), value.to_owned()))
@@ -380,13 +409,33 @@ pub struct ExecArgs {
     #[arg(long)]
     pub detach: bool,
 
-    /// Cast the starter's own vote at each gate
+    /// Cast the starter's own vote at each gate; it counts where the policy lets the starter vote
     #[arg(long, short)]
     pub yes: bool,
+
+    /// Person that a bot or a schedule starts the run for; as answerable for it as the starter
+    #[arg(long, value_name = "PERSON", value_parser = word)]
+    pub on_behalf_of: Option<String>,
+
+    /// Break-glass: pass the gates without approval; somebody must review the run afterwards
+    #[arg(long, requires = "reason", conflicts_with = "dry_run")]
+    pub emergency: bool,
+
+    /// Why the approval cannot be waited for; goes on record
+    #[arg(long, value_name = "TEXT", requires = "emergency", value_parser = word)]
+    pub reason: Option<String>,
 
     /// Most steps that run at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_parallel: u16,
+}
+
+/// A text that says something.
+fn word(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is blank".to_owned()),
+        word => Ok(word.to_owned()),
+    }
 }
 
 /// `runbook resume`
@@ -414,20 +463,6 @@ pub struct RunArgs {
     /// Run id, the start of one, or `latest`
     #[arg(default_value = "latest")]
     pub run: String,
-}
-
-/// `runbook approve` and `runbook reject`
-#[derive(Debug, Args)]
-pub struct VoteArgs {
-    /// Run id, the start of one, or `latest`
-    pub run: String,
-
-    /// Gate to vote on [default: the only one that is open]
-    pub gate: Option<String>,
-
-    /// Why; goes on record
-    #[arg(long, short, value_name = "TEXT")]
-    pub comment: Option<String>,
 }
 
 /// `runbook cancel`

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Usage,
     /// A file of the repository is invalid.
     Invalid,
+    /// The policy does not allow it, or not now. Nothing was started.
+    Rejected,
     /// It was tried and failed.
     Failed,
     /// The record (journal, state directory, audit trail) cannot be read or written.
@@ -38,6 +40,7 @@ impl ErrorKind {
         match self {
             Self::Usage => ExitStatus::USAGE,
             Self::Invalid => ExitStatus::INVALID,
+            Self::Rejected => ExitStatus::REJECTED,
             Self::Failed => ExitStatus::FAILED,
             Self::Record => ExitStatus::RECORD,
             Self::Bug => ExitStatus::BUG,
@@ -50,6 +53,7 @@ impl ErrorKind {
         match self {
             Self::Usage => "usage",
             Self::Invalid => "invalid",
+            Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Record => "record",
             Self::Bug => "bug",
@@ -164,7 +168,8 @@ impl From<SettingsError> for CliError {
             SettingsError::NoRepository { .. } | SettingsError::Directory { .. } => {
                 ErrorKind::Usage
             }
-            SettingsError::List { .. } => ErrorKind::Failed,
+            SettingsError::Key { .. } | SettingsError::UnlistedKey { .. } => ErrorKind::Usage,
+            SettingsError::List { .. } | SettingsError::Signing { .. } => ErrorKind::Failed,
             SettingsError::StateDir { .. } => ErrorKind::Record,
             SettingsError::Process { .. } => ErrorKind::Failed,
         };
@@ -178,6 +183,17 @@ impl From<SettingsError> for CliError {
             SettingsError::Directory { .. } => {
                 cli.next("name a folder that is there: runbook --directory DIR …")
             }
+            SettingsError::Key { path, .. } => {
+                cli.next(format!("ssh-keygen -l -f {}", path.display()))
+            }
+            SettingsError::UnlistedKey { public, .. } => cli
+                .next("name another key: --key FILE")
+                .next(format!(
+                    "or have it listed in runbooks/policy.yaml before the run is started, at people.NAME.ssh_keys: {public}"
+                )),
+            SettingsError::Signing { .. } => cli
+                .next("try the key: ssh-keygen -Y sign -n test -f KEY < /dev/null")
+                .next("a key with a passphrase can be given to an agent: ssh-add KEY"),
             SettingsError::List { path, .. } => cli.next(format!("ls -la {}", path.display())),
         }
     }

@@ -21,6 +21,8 @@ impl ExitStatus {
     pub const INVALID: Self = Self(3);
     /// The run waits for approval.
     pub const WAITING: Self = Self(4);
+    /// The policy, or somebody whom it asks, says no.
+    pub const REJECTED: Self = Self(7);
     /// The journal, the state directory or the audit trail cannot be read or written.
     pub const RECORD: Self = Self(9);
     /// A mistake of this program (`EX_SOFTWARE` of sysexits).
@@ -61,7 +63,10 @@ pub const EXIT_CODES: [(u8, &str); 12] = [
     (4, "waiting for approval"),
     (5, "failed, rolled back"),
     (6, "stuck: rollback incomplete, or a step interrupted"),
-    (7, "rejected, or the approval expired"),
+    (
+        7,
+        "rejected, by a person or by the policy, or the approval expired",
+    ),
     (8, "cancelled"),
     (9, "journal or audit trail cannot be written"),
     (10, "completed with exceptions"),

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod audit_policy;
+mod booth;
 mod commands;
 mod context;
 mod error;
@@ -10,6 +11,9 @@ mod output;
 mod recorder;
 mod run;
 mod runtime;
+mod starting;
+mod surroundings;
+mod vote_args;
 mod watch;
 mod workspace;
 

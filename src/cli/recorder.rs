@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::audit::{AuditSources, AuditWriter, ReportRenderer, is_urgent};
 use crate::base::{Clock, RunId};
-use crate::engine::{Engine, EngineParts, is_alive};
+use crate::engine::{Engine, EngineParts, Surroundings, is_alive};
 use crate::event::RunEvent;
 use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
@@ -158,6 +158,7 @@ impl Recorder {
             on_durable: Arc::new(move |events: &[RunEvent]| {
                 follower.notify(events.iter().any(|event| is_urgent(&event.event)));
             }),
+            surroundings: None,
         };
         Ok(Self {
             record: Record::over(settings, layout, store),
@@ -166,9 +167,12 @@ impl Recorder {
         })
     }
 
-    /// An engine on this record.
-    pub(super) fn engine(&self) -> Engine {
-        Engine::new(self.parts.clone())
+    /// An engine on this record, whose gates look at these surroundings again.
+    pub(super) fn engine(&self, surroundings: Arc<dyn Surroundings>) -> Engine {
+        Engine::new(EngineParts {
+            surroundings: Some(surroundings),
+            ..self.parts.clone()
+        })
     }
 
     /// Brings the audit trail up to date and ends it.
@@ -203,6 +207,7 @@ pub(super) fn parts_without_record(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         grace: GRACE,
         on_durable: Arc::new(|_| {}),
+        surroundings: None,
     })
 }
 

@@ -9,11 +9,13 @@ use super::args::ParamArgs;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
-use crate::check::{CheckedRunbook, Runbooks, check_environment};
+use crate::check::{CheckedRunbook, Runbooks, check_environment, check_policy, check_policy_environments};
 use crate::handler::HandlerRegistry;
 use crate::handlers::builtin_registry;
-use crate::language::{Limits, decode_environment, decode_runbook, parse_yaml, source_from_bytes};
-use crate::model::{ActionCatalog, Environment, Runbook};
+use crate::language::{
+    Limits, decode_environment, decode_policy, decode_runbook, parse_yaml, source_from_bytes,
+};
+use crate::model::{ActionCatalog, Environment, Policy, Runbook};
 use crate::plan::{Given, Plan, build};
 use crate::settings::Repository;
 
@@ -88,6 +90,44 @@ impl Workspace {
         Ok(environment)
     }
 
+    /// Reads, decodes and checks the policy. `None`: the repository has none, or it has errors, which
+    /// are among the findings.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn policy(&self, diags: &mut Diagnostics) -> Result<Option<Policy>, CliError> {
+        let path = self.repository.policy_file();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let source = self.source(&path, diags, || CliError::bug("the policy vanished"))?;
+        let policy = source.and_then(|source| decode_policy(&source, diags));
+        if let Some(policy) = &policy {
+            check_policy(policy, diags);
+            let known = self.repository.environments()?;
+            check_policy_environments(policy, known.iter().map(String::as_str), diags);
+        }
+        Ok(policy)
+    }
+
+    /// The policy that plans are subject to. A broken one stops the plan, since it may protect the
+    /// environment; advice on it is not about the runbook at hand.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn policy_of_plan(
+        &self,
+        diags: &mut Diagnostics,
+    ) -> Result<Option<Policy>, CliError> {
+        let mut found = Diagnostics::new();
+        let policy = self.policy(&mut found)?;
+        let errors = found.into_sorted().into_iter();
+        for error in errors.filter(|finding| finding.severity == Severity::Error) {
+            diags.push(error);
+        }
+        Ok(policy)
+    }
+
     /// The runbooks of the repository, none of them read yet.
     ///
     /// # Errors
@@ -131,7 +171,26 @@ impl Workspace {
     ) -> Result<Planned, CliError> {
         let mut diags = Diagnostics::new();
         let given = self.given(params, &mut diags)?;
-        let environment = self.environment(&context.settings.environment, &mut diags)?;
+        let environment = &context.settings.environment;
+        let (planned, findings) = self.planned(name, environment, &given, diags)?;
+        note_advice(context, name, &findings);
+        Ok(planned)
+    }
+
+    /// The plan of a runbook in an environment with these parameters, with advice about them. `diags`
+    /// holds what was found before.
+    ///
+    /// # Errors
+    /// When a file or a parameter is not valid: all findings in one error.
+    pub(super) fn planned(
+        &self,
+        name: &str,
+        environment: &str,
+        given: &BTreeMap<String, Given>,
+        mut diags: Diagnostics,
+    ) -> Result<(Planned, Vec<Diagnostic>), CliError> {
+        let environment = self.environment(environment, &mut diags)?;
+        let policy = self.policy_of_plan(&mut diags)?;
         let mut runbooks = self.runbooks()?;
         let checked = self.checked(&mut runbooks, name, environment.as_ref(), &mut diags)?;
         let (Some(environment), Some(checked)) = (environment, checked) else {
@@ -139,15 +198,16 @@ impl Workspace {
         };
         let plan = match diags.has_errors() {
             true => None,
-            false => build(&checked, &environment, &given, &self.catalog, &mut diags),
+            false => {
+                let policy = policy.as_ref();
+                let catalog = &self.catalog;
+                build(&checked, &environment, policy, given, catalog, &mut diags)
+            }
         };
         let findings = diags.into_sorted();
         let failed = findings.iter().any(|d| d.severity == Severity::Error);
         match plan {
-            Some(plan) if !failed => {
-                note_advice(context, name, &findings);
-                Ok(Planned { plan, checked })
-            }
+            Some(plan) if !failed => Ok((Planned { plan, checked }, findings)),
             _ => Err(CliError::invalid(findings)),
         }
     }

@@ -91,7 +91,8 @@ impl Caller {
             runbook: Arc::clone(&self.runbook),
             step: target.step.clone(),
             attempt,
-            idempotency_key: idempotency_key.unwrap_or_else(|| self.idempotency_key(&target)),
+            idempotency_key: idempotency_key
+                .unwrap_or_else(|| crate::run::idempotency_key(self.run, &target, 0)),
             environment: Arc::clone(&self.environment),
             root: Arc::clone(&self.parts.root),
             state_dir: Arc::clone(&self.state_dir),
@@ -118,16 +119,6 @@ impl Caller {
             root: Arc::clone(&self.parts.root),
             state_dir: Arc::clone(&self.state_dir),
             grace: self.parts.grace,
-        }
-    }
-
-    /// The same for every attempt and after a crash: run, step, and which of its actions.
-    fn idempotency_key(&self, target: &Target) -> String {
-        let run = self.run;
-        let step = &target.step;
-        match target.call.tag() {
-            None => format!("{run}/{step}"),
-            Some(tag) => format!("{run}/{step}/{tag}"),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::run::GateView;
 
 /// How the driving of a run ended. The run itself may not be over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RunEnd {
     /// The run is over.
     Finished(Outcome),

@@ -1,6 +1,7 @@
 //! The loop around the pure core: one dispatcher drives one run and linearises all that happens to it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,6 +12,8 @@ use super::control::{Ask, RunEnd};
 use super::error::EngineError;
 use super::progress::ProgressSender;
 use super::start::{EngineParts, RunOptions};
+use super::survey::{self, Surveyed};
+use super::votes::{Incoming, NotHeard, hear};
 use super::worker::{Call, Returned};
 use crate::base::{AttemptNo, RunId, StepId, Timestamp, Value};
 use crate::event::{EventKind, RunEvent};
@@ -42,6 +45,11 @@ pub(super) struct Dispatcher {
     returned: mpsc::UnboundedReceiver<Returned>,
     return_to: mpsc::UnboundedSender<Returned>,
     calls: HashMap<Target, Call>,
+    surveyed: mpsc::UnboundedReceiver<Surveyed>,
+    survey_to: mpsc::UnboundedSender<Surveyed>,
+    /// The gates for which the files are read again, and whether something happened at the gate since
+    /// then that makes the answer worthless.
+    surveys: HashMap<StepId, bool>,
     /// Events that are applied but not durable yet.
     pending: Vec<RunEvent>,
     /// The last request that was looked at; later than the last applied one when some were dropped.
@@ -64,6 +72,7 @@ impl Dispatcher {
         asks: mpsc::UnboundedReceiver<Ask>,
     ) -> Self {
         let (return_to, returned) = mpsc::unbounded_channel();
+        let (survey_to, surveyed) = mpsc::unbounded_channel();
         Self {
             looked_at: state.last_request(),
             parts,
@@ -76,6 +85,9 @@ impl Dispatcher {
             returned,
             return_to,
             calls: HashMap::new(),
+            surveyed,
+            survey_to,
+            surveys: HashMap::new(),
             pending: Vec::new(),
             store_version: None,
             next_look: Instant::now(),
@@ -134,14 +146,15 @@ impl Dispatcher {
         if let Some(step) = self.state.interrupted() {
             return Some(RunEnd::Interrupted(step.clone()));
         }
-        (self.options.detach && self.state.waits_only_for_gates())
-            .then(|| RunEnd::Waiting(self.state.open_gates()))
+        let waits = self.surveys.is_empty() && self.state.waits_only_for_gates();
+        (self.options.detach && waits).then(|| RunEnd::Waiting(self.state.open_gates()))
     }
 
     /// Decides until nothing more is to be recorded, makes it durable, then acts. Gives the time to wake.
     async fn step_forward(&mut self) -> Result<Option<Timestamp>, EngineError> {
         let mut due: Vec<Due> = Vec::new();
         let mut stops: Vec<Target> = Vec::new();
+        let mut surveys: Vec<StepId> = Vec::new();
         let wake = loop {
             if self.killed || self.log_failure.is_some() {
                 break None;
@@ -149,6 +162,7 @@ impl Dispatcher {
             let now = self.parts.clock.now();
             let mut wake = None;
             let mut recorded = false;
+            surveys.clear();
             for command in decide(&self.state, self.options.limits, now) {
                 match command {
                     Command::Record(event) => {
@@ -171,7 +185,7 @@ impl Dispatcher {
                         });
                     }
                     Command::Stop { target } => stops.push(target),
-                    Command::Survey { .. } => {}
+                    Command::Survey { gate } => surveys.push(gate),
                     Command::WakeAt(at) => wake = Some(at),
                 }
             }
@@ -187,6 +201,9 @@ impl Dispatcher {
         }
         for due in due {
             self.call(due);
+        }
+        for gate in surveys {
+            self.survey(gate);
         }
         Ok(wake)
     }
@@ -209,6 +226,13 @@ impl Dispatcher {
             event,
         };
         self.state.apply(&event)?;
+        if let EventKind::VoteCast { step, .. }
+        | EventKind::GateHeld { step, .. }
+        | EventKind::GateVoided { step, .. } = &event.event
+            && let Some(outdated) = self.surveys.get_mut(step)
+        {
+            *outdated = true;
+        }
         self.pending.push(event);
         Ok(())
     }
@@ -248,6 +272,7 @@ impl Dispatcher {
                     self.take(next)?;
                 }
             }
+            Some(surveyed) = self.surveyed.recv() => self.looked_around(surveyed)?,
             () = tokio::time::sleep_until(until) => {}
         }
         if Instant::now() >= self.next_look {
@@ -304,11 +329,50 @@ impl Dispatcher {
                 step,
                 actor,
                 ballot,
-            } => match self.gate_is_open(&step) {
-                true => self.record(ballot.cast(step, actor, None), now),
-                false => Ok(()),
-            },
+            } => self.voted(Incoming {
+                step,
+                actor,
+                ballot,
+                request: None,
+            }),
         }
+    }
+
+    /// Records a vote at an open gate, at once, whatever is being found out about the gate meanwhile.
+    fn voted(&mut self, vote: Incoming) -> Result<(), EngineError> {
+        if !self.gate_is_open(&vote.step) {
+            return Ok(());
+        }
+        match hear(&self.state, vote) {
+            Ok(cast) => self.record(cast, self.parts.clock.now()),
+            Err(NotHeard::Late) => Ok(()),
+            Err(NotHeard::Forged(words)) => {
+                tracing::warn!(run = %self.run, "{words}");
+                self.progress.warning(words);
+                Ok(())
+            }
+        }
+    }
+
+    /// Has the files read again for a gate, unless somebody is at it.
+    fn survey(&mut self, gate: StepId) {
+        if self.surveys.contains_key(&gate) {
+            return;
+        }
+        let plan = Arc::clone(self.state.plan());
+        self.surveys.insert(gate.clone(), false);
+        let surroundings = self.parts.surroundings.clone();
+        survey::spawn(surroundings, plan, gate, self.survey_to.clone());
+    }
+
+    /// What was found is of use only when nothing happened at the gate since the look began; else the
+    /// core asks for another.
+    fn looked_around(&mut self, surveyed: Surveyed) -> Result<(), EngineError> {
+        let outdated = self.surveys.remove(&surveyed.gate).unwrap_or(true);
+        if outdated || self.killed || !self.gate_is_open(&surveyed.gate) {
+            return Ok(());
+        }
+        self.record(surveyed.event, self.parts.clock.now())
     }
 
     fn gate_is_open(&self, step: &StepId) -> bool {
@@ -339,10 +403,12 @@ impl Dispatcher {
                 RequestKind::Vote {
                     gate: Some(step),
                     ballot,
-                } if self.gate_is_open(&step) => {
-                    let cast = ballot.cast(step, request.actor, Some(request.id));
-                    self.record(cast, now)?;
-                }
+                } => self.voted(Incoming {
+                    step,
+                    actor: request.actor,
+                    ballot,
+                    request: Some(request.id),
+                })?,
                 // The gate closed, or the run wound down, before the request was seen.
                 RequestKind::Cancel { .. } | RequestKind::Vote { .. } => {}
             }
@@ -356,16 +422,26 @@ impl Dispatcher {
         };
         let target = due.target.clone();
         let job = Job {
+            idempotency_key: due.idempotency_key.or_else(|| self.key_of_notice(&target)),
             target: due.target,
             attempt: due.attempt,
             uses,
             inputs: due.inputs,
-            idempotency_key: due.idempotency_key,
         };
         let call = self
             .caller
             .call(job, self.progress.clone(), self.return_to.clone());
         self.calls.extend(call.map(|call| (target, call)));
+    }
+
+    /// A gate may open again, and then the same level is told another thing.
+    fn key_of_notice(&self, target: &Target) -> Option<String> {
+        let CallKind::Notice(level) = target.call else {
+            return None;
+        };
+        let round = self.state.electorate(&target.step)?.round;
+        let (run, step) = (self.run, &target.step);
+        Some(format!("{run}/{step}/notice-{level}/round-{round}"))
     }
 
     /// The journal failed: end what runs, so that no child outlives its step, and keep what can be kept.

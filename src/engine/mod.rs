@@ -14,8 +14,10 @@ mod owner;
 mod progress;
 mod secrets;
 mod start;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod votes;
 mod worker;
 
 pub(crate) use caller::environment_view;
@@ -24,4 +26,6 @@ pub use dry_run::{DryRunStep, DryRunVerdict, dry_run};
 pub use error::EngineError;
 pub use owner::{is_alive, start_time};
 pub use progress::ProgressReceiver;
-pub use start::{Engine, EngineParts, OnDurable, RunOptions};
+pub use start::{Engine, EngineParts, OnDurable, RunOptions, Start};
+pub use survey::Surroundings;
+pub use votes::{Incoming, NotHeard, hear};

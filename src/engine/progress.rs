@@ -47,6 +47,10 @@ impl ProgressSender {
         let _ = self.channel.send(Progress::Event(Arc::new(event)));
     }
 
+    pub(super) fn warning(&self, text: String) {
+        let _ = self.channel.send(Progress::Warning { text });
+    }
+
     pub(super) fn output(&self, step: &StepId, stream: Stream, bytes: &[u8]) {
         if self.channel.is_closed() || self.queued.load(Ordering::Relaxed) > MAX_QUEUED {
             return;

@@ -12,8 +12,9 @@ use super::dispatcher::Dispatcher;
 use super::error::EngineError;
 use super::owner::is_alive;
 use super::progress;
+use super::survey::Surroundings;
 use crate::base::{Clock, EventSeq, RunId};
-use crate::event::{Actor, EventKind, RunEvent};
+use crate::event::{Actor, Emergency, EventKind, LastChange, RunEvent};
 use crate::handler::HandlerRegistry;
 use crate::plan::Plan;
 use crate::run::{Limits, RunState};
@@ -48,6 +49,19 @@ pub struct EngineParts {
     pub grace: Duration,
     /// For followers such as the audit trail.
     pub on_durable: OnDurable,
+    /// What a gate looks at again before it lets the run go on; `None`: nothing of it ever changes.
+    pub surroundings: Option<Arc<dyn Surroundings>>,
+}
+
+/// What is to be known of a run from its start on, beside its plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Start {
+    /// The person that a bot or a schedule starts it for.
+    pub on_behalf_of: Option<String>,
+    /// Who changed the runbook's file last.
+    pub changed_by: Option<LastChange>,
+    /// Why its gates are passed without approval. Whether that is allowed is the caller's to find out.
+    pub emergency: Option<Emergency>,
 }
 
 /// What a person chose for this driving of a run.
@@ -79,6 +93,7 @@ impl Engine {
         &self,
         plan: Plan,
         source: String,
+        start: Start,
         options: RunOptions,
     ) -> Result<RunHandle, EngineError> {
         let parts = &self.parts;
@@ -98,9 +113,9 @@ impl Engine {
                 plan_digest,
                 actor: parts.actor.clone(),
                 version: parts.version.clone(),
-                on_behalf_of: None,
-                changed_by: None,
-                emergency: None,
+                on_behalf_of: start.on_behalf_of,
+                changed_by: start.changed_by,
+                emergency: start.emergency,
             },
         };
         state.apply(&first)?;

@@ -235,7 +235,8 @@ pub enum EventKind {
         /// What differs from the plan that was voted on; none when nothing does.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         differences: Vec<Difference>,
-        /// The policy as it stands now, when it differs (the stored form of a plan's policy).
+        /// The policy as it stands now, when it differs from the one in force in the run (the stored
+        /// form of a plan's policy).
         #[serde(default, skip_serializing_if = "Value::is_null")]
         policy: Value,
     },

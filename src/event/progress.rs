@@ -28,4 +28,9 @@ pub enum Progress {
         /// The text, perhaps not ending at a line end.
         text: String,
     },
+    /// Something that a person should know and that is no fact about the run, such as a forged vote.
+    Warning {
+        /// What, a sentence.
+        text: String,
+    },
 }

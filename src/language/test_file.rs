@@ -89,8 +89,12 @@ pub struct TestVote {
     pub gate: Spanned<StepId>,
     /// `vote`. Default approve.
     pub vote: Vote,
-    /// `by`: who. Default `tester`.
-    pub by: String,
+    /// `by`: who. Default: `tester`, or, where a policy says who may vote, as many as are needed.
+    pub by: Option<String>,
+    /// `to`: of a send-back the step to start again from.
+    pub to: Option<Spanned<StepId>>,
+    /// `inputs`: what the gate asks to be filled in.
+    pub inputs: IndexMap<String, (Span, YamlValue)>,
     /// `after`: how long after the gate opened. Default at once.
     pub after: Duration,
     /// `comment`.

@@ -13,7 +13,10 @@ use super::fix::replacement;
 use super::position::{Encoding, Lines};
 use super::project::uri_of;
 use crate::base::{Diagnostic, Diagnostics, Label, Severity, SourceFile};
-use crate::check::{Runbooks, check_environment, check_policy, explain};
+use crate::check::{
+    Runbooks, check_demands, check_environment, check_policy, check_policy_environments,
+    check_protection, explain,
+};
 use crate::language::{FileKind, decode_environment, decode_policy, decode_runbook};
 use crate::model::Environment;
 
@@ -30,11 +33,20 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
         FileKind::Environment => {
             if let Some(environment) = decode_environment(&source, &mut diags) {
                 check_environment(&environment, project.catalog, &mut diags);
+                // A broken policy is there all the same; its own file says what is wrong.
+                if project.repository.is_some() && project.policy().is_none() {
+                    check_protection(&environment, None, &mut diags);
+                }
             }
         }
         FileKind::Policy => {
             if let Some(policy) = decode_policy(&source, &mut diags) {
                 check_policy(&policy, &mut diags);
+                let known = project.environments();
+                if !known.is_empty() {
+                    let known = known.iter().map(String::as_str);
+                    check_policy_environments(&policy, known, &mut diags);
+                }
             }
         }
     }
@@ -64,7 +76,18 @@ fn runbook(document: &Document<'_>, source: &Arc<SourceFile>, diags: &mut Diagno
         let runbook = file.and_then(|file| decode_runbook(&file.source, &mut Diagnostics::new()));
         runbooks.insert(&called, runbook);
     }
-    runbooks.check(&name, environment.as_ref(), project.catalog, diags);
+    let checked = runbooks.check(&name, environment.as_ref(), project.catalog, diags);
+    if let (Some(checked), Some(environment)) = (checked, environment) {
+        let policy = project.policy();
+        let policy = policy.and_then(|source| decode_policy(&source, &mut Diagnostics::new()));
+        check_demands(
+            &checked,
+            &environment,
+            policy.as_ref(),
+            project.catalog,
+            diags,
+        );
+    }
 }
 
 /// The environment that a runbook is checked against; one that is broken has no services that a

@@ -104,6 +104,17 @@ impl Project<'_> {
         self.file(&self.repository?.environment_file(self.environment))
     }
 
+    /// The text of the policy.
+    pub(super) fn policy(&self) -> Option<Arc<SourceFile>> {
+        self.source(&self.repository?.policy_file())
+    }
+
+    /// The names of the environments that were saved.
+    pub(super) fn environments(&self) -> Vec<String> {
+        let found = self.repository.map(Repository::environments);
+        found.and_then(Result::ok).unwrap_or_default()
+    }
+
     /// The names of the runbooks, those that were never saved included.
     pub(super) fn runbooks(&self) -> Vec<String> {
         let Some(repository) = self.repository else {

@@ -9,11 +9,11 @@ use proptest::prelude::*;
 
 use super::completion::{Abilities, completion};
 use super::definition::definition;
-use super::diagnostics::published;
+use super::diagnostics::{findings, published};
 use super::document::Document;
 use super::hover::hover;
 use super::position::Encoding;
-use super::project::{OpenFiles, Project};
+use super::project::{OpenFile, OpenFiles, Project, uri_of};
 use super::symbols::symbols;
 use crate::handlers::builtin_registry;
 use crate::model::ActionCatalog;
@@ -333,6 +333,37 @@ fn the_outline_lists_steps_also_of_a_broken_file() {
         .map(|s| s.name.as_str())
         .collect();
     assert_eq!(names, ["before", "x", "y"]);
+}
+
+#[test]
+fn what_a_protected_environment_demands_is_said_in_the_runbook() {
+    let environment = REPOSITORY.environment_file("local");
+    let on_disk = std::fs::read_to_string(&environment).expect("the environment");
+    let text = on_disk.replace("protected: false", "");
+    let open = OpenFiles::from([(
+        environment.clone(),
+        OpenFile {
+            uri: uri_of(&environment).expect("a path"),
+            version: 1,
+            text: format!("{text}\nprotected: true\n"),
+        },
+    )]);
+    let path = REPOSITORY.runbook_file("a");
+    let runbook =
+        "runbook: v1\nname: a\nsteps:\n  - { id: do, uses: shell, with: { script: date } }\n";
+    let codes = |open: &OpenFiles| -> Vec<&'static str> {
+        let project = Project {
+            catalog: &CATALOG,
+            environment: "local",
+            open,
+            repository: Some(&REPOSITORY),
+        };
+        let document = Document::new(&path, runbook, project, Encoding::Utf16);
+        let found = findings(&document.expect("a runbook"));
+        found.iter().map(|finding| finding.code.0).collect()
+    };
+    assert!(codes(&open).contains(&"RB0832"), "{:?}", codes(&open));
+    assert!(!codes(&OPEN).contains(&"RB0832"));
 }
 
 fn shipped() -> Vec<(PathBuf, String)> {

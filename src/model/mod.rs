@@ -19,7 +19,7 @@ pub use environment::{Connection, Environment, Service};
 pub use policy::{
     AuditRule, EmergencyRule, EscalationLevel, GateAsk, OnExpiry, Policy, PolicyCalendar,
     PolicyEnvironment, PolicyFreeze, PolicyPerson, PolicyRole, PolicyWindow, Quorum, ResponseTime,
-    RiskRule,
+    RiskRule, gate_outputs_ty,
 };
 pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};
 pub use secret::{InvalidSource, SecretSource};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
+use super::gates;
 use super::steps::Builder;
 use super::types::{Expr, PlanAction, PlanBlock, PlanParamRule};
 use crate::base::{Diagnostic, Map, Value};
@@ -161,15 +162,7 @@ fn rules_of(
     params
         .iter()
         .filter(|(name, _)| open(name))
-        .map(|(name, param)| {
-            let rule = PlanParamRule {
-                pattern: param.pattern.as_ref().map(|p| p.value.clone()),
-                min: param.min.as_ref().map(YamlValue::to_json),
-                max: param.max.as_ref().map(YamlValue::to_json),
-            };
-            (name.clone(), rule)
-        })
-        .filter(|(_, rule)| *rule != PlanParamRule::default())
+        .filter_map(|(name, param)| Some((name.clone(), gates::rule(param)?)))
         .collect()
 }
 

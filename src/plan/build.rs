@@ -2,27 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::demands;
+use super::gates;
 use super::params::{self, Given};
 use super::secrets;
 use super::steps::Builder;
 use super::types::{PLAN_FORMAT, Plan, PlanConnection, PlanEnvironment, PlanRunbook, PlanService};
 use crate::base::{Diagnostics, Digest, HumanDuration};
-use crate::check::CheckedRunbook;
-use crate::model::{ActionCatalog, Environment, Runbook, Ty};
+use crate::check::{CheckedRunbook, Demands, check_protection, is_protected, plan_risk};
+use crate::model::{ActionCatalog, Environment, Policy, Runbook, Ty};
 
 /// Makes the plan: parameters get their values, what can be rendered is rendered and checked again,
 /// and the runbooks that it runs become parts of it.
 ///
-/// `None` when anything was found that is an error.
+/// In a protected environment the plan carries what the policy demands of it, and when its own gates
+/// do not hold back every change, a gate before all of its steps.
+///
+/// `None` when anything was found that is an error; a protected environment without a policy is one.
 pub fn build(
     checked: &CheckedRunbook,
     environment: &Environment,
+    policy: Option<&Policy>,
     given: &BTreeMap<String, Given>,
     catalog: &ActionCatalog,
     diags: &mut Diagnostics,
 ) -> Option<Plan> {
     let errors_before = diags.error_count();
     let runbook = checked.runbook();
+    check_protection(environment, policy, diags);
     let mut sources = BTreeMap::new();
     let params = params::resolve(runbook, environment, given, &mut sources, diags);
     if diags.error_count() > errors_before {
@@ -50,18 +57,42 @@ pub fn build(
     let secret = |name: &String| plan.params[name].ty == Ty::Secret;
     let hidden = plan.params.keys().filter(|name| secret(name));
     let hidden = hidden.cloned().collect();
-    let mut builder = Builder::new(checked, environment, catalog, plan.scope(), hidden, diags);
+    plan.runbook.risk = plan_risk(checked);
+    plan.environment.protected = is_protected(environment, policy);
+    let (scope, risk) = (plan.scope(), plan.runbook.risk);
+    let mut builder = Builder::new(checked, environment, catalog, scope, hidden, risk, diags);
     plan.steps = builder.steps();
     plan.verify = builder.verify();
     plan.finally = builder.finally();
     plan.outputs = builder.outputs_of(&runbook.outputs);
     let built = builder.done();
     plan.action_outputs = built.action_outputs;
-    plan.runbook.risk = built.risk;
     plan.secrets.extend(built.secrets);
     used.extend(built.used_secrets);
     secrets::add_sources(&used, environment, &mut plan.secrets, diags);
+    if let Some(policy) = policy.filter(|_| plan.environment.protected) {
+        demand(&mut plan, checked, policy, catalog, diags);
+    }
     (diags.error_count() == errors_before).then_some(plan)
+}
+
+/// Adds what the policy demands.
+fn demand(
+    plan: &mut Plan,
+    checked: &CheckedRunbook,
+    policy: &Policy,
+    catalog: &ActionCatalog,
+    diags: &mut Diagnostics,
+) {
+    let name = plan.environment.name.clone();
+    let demands = Demands::of(checked, catalog);
+    demands.check_rules(checked, policy, &name, diags);
+    if demands.unguarded.is_some() {
+        gates::demand(plan, &checked.runbook().source.text, catalog);
+    }
+    let severity = plan.runbook.severity;
+    let resolved = demands::resolve(policy, &name, severity, demands.risks());
+    plan.policy = Some(Box::new(resolved));
 }
 
 fn about(runbook: &Runbook) -> PlanRunbook {

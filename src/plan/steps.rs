@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::for_each::Loop;
+use super::gates;
 use super::inputs::Resolver;
 use super::types::{Expr, PlanAction, PlanRetry, PlanRollback, PlanStep, PlanUnless};
 use crate::base::{Diagnostics, HumanDuration, StepId};
@@ -28,6 +29,8 @@ pub(super) struct Builder<'a> {
     pub(super) resolver: Resolver<'a>,
     lines: HashMap<&'a str, Rc<Lines>>,
     pub(super) built: Built,
+    /// The risk of the plan.
+    risk: Risk,
     /// How many steps there are so far, known instances of loops counted.
     planned: u64,
     /// How often the step at hand is there: the product of the known loops around it.
@@ -39,8 +42,6 @@ pub(super) struct Builder<'a> {
 pub(super) struct Built {
     /// Types of the outputs of the actions met so far.
     pub(super) action_outputs: BTreeMap<String, Ty>,
-    /// The highest risk met so far.
-    pub(super) risk: Risk,
     /// Secrets that runbooks inside name themselves.
     pub(super) secrets: BTreeMap<String, SecretSource>,
     /// Secrets of the environment that are used.
@@ -54,6 +55,7 @@ impl<'a> Builder<'a> {
         catalog: &'a ActionCatalog,
         scope: Scope,
         hidden: BTreeSet<String>,
+        risk: Risk,
         diags: &'a mut Diagnostics,
     ) -> Self {
         let mut builder = Self {
@@ -68,6 +70,7 @@ impl<'a> Builder<'a> {
             },
             lines: HashMap::new(),
             built: Built::default(),
+            risk,
             planned: 0,
             times: 1,
         };
@@ -79,7 +82,6 @@ impl<'a> Builder<'a> {
     pub(super) fn enter(&mut self) {
         let checked = self.resolver.checked;
         let runbook = checked.runbook();
-        self.built.risk = self.built.risk.max(runbook.risk.value);
         let used = checked.used_secrets().iter().cloned();
         self.built.used_secrets.extend(used);
         self.lines
@@ -107,6 +109,7 @@ impl<'a> Builder<'a> {
             let needs = needs.iter().map(|n| steps[*n].id.value.clone()).collect();
             planned.extend(self.step(step, needs));
         }
+        gates::note_reads(&mut planned);
         planned
     }
 
@@ -175,7 +178,7 @@ impl<'a> Builder<'a> {
             (None, OnFailure::Stop) => StepOnFailure::Stop,
         };
         PlanStep {
-            gate: None,
+            gate: gates::of_step(step, self.risk),
             id: step.id.value.clone(),
             name: step.name.as_ref().map(|n| n.value.clone()),
             line: self.line(step.span.start),

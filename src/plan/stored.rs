@@ -59,6 +59,11 @@ impl Plan {
         Digest::of_bytes(self.text(only_describes).as_bytes())
     }
 
+    /// What the digest is of, as a value.
+    pub(super) fn digested(&self) -> Value {
+        serde_json::from_str(&self.text(only_describes)).unwrap_or_default()
+    }
+
     fn text(&self, omit: Omit) -> String {
         #[expect(
             clippy::expect_used,

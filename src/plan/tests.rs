@@ -55,8 +55,15 @@ pub(super) fn plan_of(text: &str, given: &[(&str, Given)]) -> Result<Plan, Vec<S
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
     let mut diags = Diagnostics::new();
-    build(&checked, &environment(), &given, &catalog(), &mut diags)
-        .ok_or_else(|| diags.into_sorted().iter().map(line).collect())
+    build(
+        &checked,
+        &environment(),
+        None,
+        &given,
+        &catalog(),
+        &mut diags,
+    )
+    .ok_or_else(|| diags.into_sorted().iter().map(line).collect())
 }
 
 fn text(value: &str) -> Given {
@@ -345,6 +352,7 @@ fn ten_thousand_steps_are_no_problem() {
     let plan = build(
         &checked,
         &environment(),
+        None,
         &BTreeMap::new(),
         &catalog(),
         &mut diags,
@@ -398,6 +406,7 @@ fn what_was_checked_without_an_environment_is_checked_now() {
     let plan = build(
         &checked,
         &environment(),
+        None,
         &BTreeMap::new(),
         &catalog(),
         &mut diags,

@@ -65,8 +65,15 @@ fn plan_of(texts: &[(&str, &str)], given: &[(&str, &str)]) -> Result<Plan, Vec<S
         .map(|(name, value)| ((*name).to_owned(), Given::Text((*value).to_owned())))
         .collect();
     let mut diags = Diagnostics::new();
-    build(&checked, &environment(), &given, &catalog(), &mut diags)
-        .ok_or_else(|| diags.into_sorted().iter().map(line).collect())
+    build(
+        &checked,
+        &environment(),
+        None,
+        &given,
+        &catalog(),
+        &mut diags,
+    )
+    .ok_or_else(|| diags.into_sorted().iter().map(line).collect())
 }
 
 fn sample() -> Plan {

@@ -37,13 +37,14 @@ pub fn write_event(out: &mut dyn Write, event: &RunEvent) -> io::Result<()> {
     write_json_line(out, event)
 }
 
-/// Writes progress: a durable event as one line, transient output not at all.
+/// Writes progress: a durable event or a warning as one line, transient output not at all.
 ///
 /// # Errors
 /// When the writer fails.
 pub fn write_progress(out: &mut dyn Write, progress: &Progress) -> io::Result<()> {
     match progress {
         Progress::Event(event) => write_event(out, event),
+        Progress::Warning { text } => write_json_line(out, &serde_json::json!({ "warning": text })),
         Progress::Output { .. } => Ok(()),
     }
 }

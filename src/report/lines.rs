@@ -120,6 +120,11 @@ impl Lines {
         }
     }
 
+    /// Something that a person should know and that is no event.
+    pub(crate) fn warning(&self, text: &str) -> Vec<String> {
+        self.note(Symbol::Care, Paint::Care, text)
+    }
+
     fn created(&self, actor: &Actor) -> Vec<String> {
         self.headline(&person(actor))
     }

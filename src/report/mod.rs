@@ -9,22 +9,33 @@ mod excerpt;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod fixtures_gates;
+#[cfg(test)]
 mod fixtures_nested;
+mod gate_text;
 mod graph;
+mod inbox;
 mod json;
+mod lack;
 mod lines;
 mod live;
 mod markdown;
 mod nested;
 mod next;
 mod outcome;
+mod page;
 mod plain;
 mod plan_steps;
 mod plan_text;
+mod review;
+mod review_record;
+mod review_steps;
+mod review_text;
 #[cfg(test)]
 mod robustness;
 mod rows;
 mod sarif;
+mod standing;
 mod style;
 mod summary;
 mod tables;
@@ -41,12 +52,24 @@ pub use diagnostics::{
 };
 pub use dry_run::{dry_run_json, dry_run_text};
 pub use graph::{graph_dot, graph_mermaid, graph_svg, graph_text};
+pub use inbox::{
+    InboxGate, InboxReview, inbox_gate_json, inbox_text, obligation_json, obligations_text,
+};
 pub use json::{write_event, write_json_line, write_progress};
+pub use lack::who_is_missing;
 pub use markdown::report_markdown;
 pub use next::{NextCommand, Places, next_command};
 pub use plan_text::plan_text;
+pub use review::{
+    REVIEW_FORMAT, Review, ReviewChanges, ReviewCommand, ReviewDone, ReviewGate, ReviewInput,
+    ReviewInputAsked, ReviewQuorum, ReviewRollback, ReviewRun, ReviewVote, was_approved,
+};
+pub use review_record::{PastRun, PastRuns, past_runs};
+pub use review_steps::{ReviewStep, ReviewUndo, ReviewUndone, ReviewValue};
+pub use review_text::review_text;
 pub use rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
 pub use sarif::diagnostics_sarif;
+pub use standing::{StandingError, standing, with_vote};
 pub use style::Style;
 pub use summary::summary;
 pub use tables::{

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::gate_text::GatePolicy;
 use super::plan_text::{assignment, expr_text, inputs, is_gate};
 use super::style::{Paint, Style, Symbol};
 use super::text::{clip, count, human, one_line, pad, value_text, width};
@@ -21,6 +22,7 @@ const INSTANCES: usize = 20;
 /// What all steps of one runbook share on the page.
 pub(super) struct Page<'a> {
     crossings: Rc<RefCell<Crossings<'a>>>,
+    policy: GatePolicy<'a>,
     style: Style,
     /// The step that calls this runbook.
     caller: Option<StepId>,
@@ -44,6 +46,7 @@ impl<'a> Page<'a> {
         let steps = plan.steps.iter().chain(&plan.verify).chain(&plan.finally);
         Self {
             crossings: Rc::new(RefCell::new(plan.crossings())),
+            policy: GatePolicy(plan),
             style,
             caller: None,
             usual: vec![usual],
@@ -57,6 +60,7 @@ impl<'a> Page<'a> {
     fn inside(&self, step: &PlanStep, block: &PlanBlock, number: &str) -> Self {
         Self {
             crossings: Rc::clone(&self.crossings),
+            policy: self.policy,
             style: self.style,
             caller: Some(self.path(step)),
             usual: vec![StepOnFailure::Stop, StepOnFailure::Rollback],
@@ -159,7 +163,12 @@ impl<'a> Page<'a> {
         }
         match &step.block {
             Some(block) => out.push_str(&self.block(step, block, number)),
-            None if gate => out.push_str(&self.lets_through(step)),
+            None if gate => {
+                for (key, text) in self.policy.gate(step) {
+                    out.push_str(&self.detail(key, &text, Paint::Care));
+                }
+                out.push_str(&self.lets_through(step));
+            }
             None => out.push_str(&self.undo(step)),
         }
         out
@@ -260,12 +269,9 @@ impl<'a> Page<'a> {
         if !is_gate(step) && step.block.is_none() {
             parts.push(step.action.effect.to_string());
         }
-        if let Some(timeout) = step.timeout {
-            parts.push(if is_gate(step) {
-                format!("lapses after {timeout}")
-            } else {
-                format!("timeout {timeout}")
-            });
+        match is_gate(step) {
+            true => parts.extend(self.policy.lapse(step)),
+            false => parts.extend(step.timeout.map(|timeout| format!("timeout {timeout}"))),
         }
         parts.join(&format!(" {dot} "))
     }

@@ -7,9 +7,6 @@ use crate::base::{Digest, Value};
 use crate::model::{Effect, OnCancel, OnFailure, Risk, RunbookSeverity};
 use crate::plan::{Expr, Plan, PlanRollback, PlanStep, PointOfNoReturn};
 
-/// The action of a gate; the engine itself performs it.
-pub(crate) const APPROVAL: &str = "approval";
-
 /// The whole plan. `digest` is what votes are bound to; people see its first digits.
 pub fn plan_text(plan: &Plan, digest: &Digest, style: Style) -> String {
     let mut out = header(plan, digest, style);
@@ -40,11 +37,7 @@ pub fn plan_text(plan: &Plan, digest: &Digest, style: Style) -> String {
 
 /// Risk as a word.
 pub(crate) fn risk_word(risk: Risk) -> &'static str {
-    match risk {
-        Risk::Low => "low",
-        Risk::Medium => "medium",
-        Risk::High => "high",
-    }
+    risk.as_str()
 }
 
 fn severity_word(severity: RunbookSeverity) -> &'static str {
@@ -72,14 +65,13 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
     };
     fact("file", runbook.file.clone(), Paint::Plain);
     let environment = &plan.environment;
-    if environment.protected {
-        fact(
-            "environment",
-            format!("{} (protected)", environment.name),
-            Paint::Care,
-        );
-    } else {
-        fact("environment", environment.name.clone(), Paint::Plain);
+    let paint = match environment.protected {
+        true => Paint::Care,
+        false => Paint::Plain,
+    };
+    fact("environment", environment.name.clone(), paint);
+    for (key, text) in protection(plan) {
+        fact(key, text, Paint::Care);
     }
     let severity = runbook.severity.map_or(String::new(), |severity| {
         format!(", answers {}", severity_word(severity))
@@ -120,6 +112,39 @@ fn header(plan: &Plan, digest: &Digest, style: Style) -> String {
         params(plan, style),
         secrets(plan, style)
     )
+}
+
+/// What a protected environment and its policy demand of the whole run.
+fn protection(plan: &Plan) -> Vec<(&'static str, String)> {
+    if !plan.environment.protected {
+        return Vec::new();
+    }
+    let Some(policy) = &plan.policy else {
+        return vec![("protected", "yes".to_owned())];
+    };
+    let demands = format!("yes, gates demanded by {}", policy.file);
+    let mut facts = vec![("protected", demands)];
+    let names = |names: Vec<&str>| names.join(", ");
+    if !policy.windows.is_empty() {
+        let windows = policy.windows.iter().map(|w| w.name.as_str()).collect();
+        facts.push(("changes", format!("only in: {}", names(windows))));
+    }
+    if !policy.freezes.is_empty() {
+        let freezes = policy.freezes.iter().map(|f| f.name.as_str()).collect();
+        facts.push(("no changes", format!("during: {}", names(freezes))));
+    }
+    if let Some(emergency) = &policy.emergency {
+        facts.push((
+            "emergency",
+            format!(
+                "started by {}; reviewed by {} within {}",
+                emergency.members.join(", "),
+                emergency.review,
+                emergency.review_within
+            ),
+        ));
+    }
+    facts
 }
 
 fn on_failure_text(plan: &Plan) -> String {
@@ -205,7 +230,7 @@ fn all_of(steps: &[PlanStep]) -> Vec<(usize, &PlanStep)> {
 
 /// Whether a step is a gate.
 pub(crate) fn is_gate(step: &PlanStep) -> bool {
-    step.action.uses == APPROVAL
+    step.is_gate()
 }
 
 fn outputs(plan: &Plan, style: Style) -> String {
@@ -321,12 +346,21 @@ fn has_template(plan: &Plan) -> bool {
 mod tests {
     use super::*;
     use crate::report::fixtures::{plan_of, restart_plan, step, template};
+    use crate::report::fixtures_gates::protected_plan;
     use serde_json::json;
 
     #[test]
     fn the_example_reads_well() {
         let digest = Digest::of_bytes(b"plan");
         let text = plan_text(&restart_plan(), &digest, Style::plain(80));
+        insta::assert_snapshot!(text);
+        assert!(text.lines().all(|line| width(line) <= 80));
+    }
+
+    #[test]
+    fn a_protected_plan_says_who_opens_its_gates() {
+        let plan = protected_plan();
+        let text = plan_text(&plan, &Digest::of_bytes(b"plan"), Style::plain(80));
         insta::assert_snapshot!(text);
         assert!(text.lines().all(|line| width(line) <= 80));
     }

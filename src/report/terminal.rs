@@ -131,6 +131,10 @@ impl RunView {
     pub fn on(&mut self, progress: &Progress, now: Timestamp) -> io::Result<()> {
         match progress {
             Progress::Event(event) => self.on_event(event, now)?,
+            Progress::Warning { text } => {
+                let lines = self.lines.warning(text);
+                self.print(lines, now)?;
+            }
             Progress::Output { step, stream, text } => {
                 if !self.quiet {
                     let style = self.lines.style;

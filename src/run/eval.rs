@@ -16,6 +16,9 @@ use crate::plan::{Expr, run_ty};
 /// The outputs that `outputs.x` means in this place.
 pub(super) type Own<'a> = Option<(&'a Value, &'a Ty)>;
 
+/// Outputs of these nodes in place of those on record.
+pub(super) type Fresh<'a> = &'a [(usize, &'a Value)];
+
 /// Where an expression stands: in which runbook, and in which instance of a loop.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
@@ -58,11 +61,22 @@ pub(super) fn render(
     expr: &Expr,
     own: Own<'_>,
 ) -> Result<Value, ExprError> {
+    render_again(state, place, expr, own, &[])
+}
+
+/// Renders an expression with other outputs than those on record.
+pub(super) fn render_again(
+    state: &RunState,
+    place: Place,
+    expr: &Expr,
+    own: Own<'_>,
+    fresh: Fresh<'_>,
+) -> Result<Value, ExprError> {
     if let Expr::Value(value) = expr {
         return Ok(value.clone());
     }
     let references = expr.references();
-    expr.render(&scope(state, place, &references, own))
+    expr.render(&scope(state, place, &references, own, fresh))
 }
 
 /// Evaluates a condition.
@@ -72,9 +86,20 @@ pub(super) fn holds(
     text: &str,
     own: Own<'_>,
 ) -> Result<bool, ExprError> {
+    holds_again(state, place, text, own, &[])
+}
+
+/// Evaluates a condition with other outputs than those on record.
+pub(super) fn holds_again(
+    state: &RunState,
+    place: Place,
+    text: &str,
+    own: Own<'_>,
+    fresh: Fresh<'_>,
+) -> Result<bool, ExprError> {
     let condition = Condition::parse(text)?;
     let references = condition.references();
-    let given = condition.holds(&scope(state, place, references, own));
+    let given = condition.holds(&scope(state, place, references, own, fresh));
     given.map_err(|mut error| {
         if let Some(advice) = about_missing(state, place, references) {
             error.help = Some(advice);
@@ -107,10 +132,21 @@ pub(super) fn looked_at(
     text: &str,
     own: Own<'_>,
 ) -> Vec<(String, Value)> {
+    looked_at_again(state, place, text, own, &[])
+}
+
+/// The same with other outputs than those on record.
+pub(super) fn looked_at_again(
+    state: &RunState,
+    place: Place,
+    text: &str,
+    own: Own<'_>,
+    fresh: Fresh<'_>,
+) -> Vec<(String, Value)> {
     let Ok(condition) = Condition::parse(text) else {
         return Vec::new();
     };
-    let scope = scope(state, place, condition.references(), own);
+    let scope = scope(state, place, condition.references(), own, fresh);
     let mut seen: Vec<(String, Value)> = Vec::new();
     for reference in condition.references() {
         let name = reference.to_string();
@@ -128,7 +164,13 @@ pub(super) fn is_about_item(text: &str) -> bool {
     Condition::parse(text).is_ok_and(|c| c.references().iter().any(about))
 }
 
-fn scope(state: &RunState, place: Place, references: &[Reference], own: Own<'_>) -> Scope {
+fn scope(
+    state: &RunState,
+    place: Place,
+    references: &[Reference],
+    own: Own<'_>,
+    fresh: Fresh<'_>,
+) -> Scope {
     let mut scope = Scope::new();
     let mut steps: BTreeMap<&str, Option<usize>> = BTreeMap::new();
     for reference in references {
@@ -149,7 +191,7 @@ fn scope(state: &RunState, place: Place, references: &[Reference], own: Own<'_>)
         }
     }
     if !steps.is_empty() {
-        let (value, ty) = steps_scope(state, &steps);
+        let (value, ty) = steps_scope(state, &steps, fresh);
         scope.set("steps", value, ty);
     }
     scope
@@ -216,7 +258,7 @@ fn params(state: &RunState, place: Place) -> (Value, Ty) {
     }
 }
 
-fn step_named(state: &RunState, place: Place, id: &str) -> Option<usize> {
+pub(super) fn step_named(state: &RunState, place: Place, id: &str) -> Option<usize> {
     let frame = &state.frames[place.frame];
     let local = state.defs.body(frame.body.unwrap_or(defs::ROOT)).get(id)?;
     Some(frame.first + local)
@@ -234,19 +276,26 @@ fn run(state: &RunState) -> Value {
     })
 }
 
-fn steps_scope(state: &RunState, steps: &BTreeMap<&str, Option<usize>>) -> (Value, Ty) {
+fn steps_scope(
+    state: &RunState,
+    steps: &BTreeMap<&str, Option<usize>>,
+    fresh: Fresh<'_>,
+) -> (Value, Ty) {
     let mut values = Map::new();
     let mut types = ObjectTy::default();
     for (id, node) in steps {
         let Some(i) = *node else { continue };
-        values.insert((*id).to_owned(), step_value(&state.nodes[i]));
+        let again = fresh.iter().find(|(node, _)| *node == i);
+        let node = &state.nodes[i];
+        let outputs = again.map_or(&node.outputs, |(_, outputs)| outputs);
+        values.insert((*id).to_owned(), step_value(node, outputs));
         let ty = state.step(i).ty(state.plan());
         types.fields.insert((*id).to_owned(), ty);
     }
     (Value::Object(values), Ty::Object(types))
 }
 
-fn step_value(node: &Node) -> Value {
+fn step_value(node: &Node, outputs: &Value) -> Value {
     let status = match node.status {
         NodeStatus::Succeeded => "succeeded",
         NodeStatus::Skipped => "skipped",
@@ -264,10 +313,10 @@ fn step_value(node: &Node) -> Value {
     let mut value = json!({
         "status": status,
         "duration": duration,
-        "attempts": node.attempt.0,
+        "attempts": node.tries(node.attempt).0,
     });
-    if !node.outputs.is_null() {
-        value["outputs"] = node.outputs.clone();
+    if !outputs.is_null() {
+        value["outputs"] = outputs.clone();
     }
     value
 }

@@ -4,13 +4,17 @@
 //! handler gave into an event. None of them knows a clock, does I/O or draws a random number, so
 //! the engine, the simulator and a replay share them.
 
+mod confirm;
 mod decide;
 mod defs;
 mod eval;
 mod frame;
+mod gate;
 mod node;
 mod policy;
+mod preview;
 mod retry;
+mod send_back;
 mod settle;
 mod state;
 #[cfg(test)]
@@ -18,10 +22,10 @@ mod tests;
 mod transition;
 mod view;
 
-pub use decide::{CallKind, Command, Limits, Target, decide};
+pub use decide::{CallKind, Command, Limits, Target, decide, idempotency_key};
 pub use node::{Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
 pub use policy::{
-    CastVote, Electorate, Hold, Judgement, Lack, Verdict, escalations, hold, verdict,
+    CastVote, Electorate, Hold, Judgement, Lack, Verdict, escalations, hold, verdict, verdict_where,
 };
 pub use settle::{Finished, settle};
 pub use state::{IllegalTransition, RunState};

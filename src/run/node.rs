@@ -1,6 +1,8 @@
 //! What is known of one step in a run, and the words for how it stands.
 
+use super::gate::Gate;
 use super::policy::CastVote;
+use super::send_back::Past;
 use crate::base::{AttemptNo, StepId, Timestamp, Value};
 use crate::event::Failure;
 
@@ -43,6 +45,11 @@ pub enum Halt {
     Cancelled,
     /// The run's timeout passed.
     TimedOut,
+    /// The run was sent back, and a step on the way could not be undone.
+    NotUndone {
+        /// The step.
+        step: StepId,
+    },
     /// A `once` step may or may not have run; only a person can say.
     Interrupted {
         /// The step.
@@ -158,7 +165,7 @@ pub struct Node {
     pub status: NodeStatus,
     /// Whether its `unless` was asked and said that there is work to do.
     pub probed: bool,
-    /// The last attempt; 0 before the first.
+    /// The last attempt; 0 before the first. The numbers go on rising when the run was sent back.
     pub attempt: AttemptNo,
     /// How often the action was called in the last attempt.
     pub polls: u32,
@@ -178,12 +185,16 @@ pub struct Node {
     pub failure: Option<Failure>,
     /// How its undoing stands.
     pub undo: Undo,
-    /// The last attempt at the undo; 0 before the first.
+    /// The last attempt at the undo; 0 before the first. Goes on rising as well.
     pub undo_attempt: AttemptNo,
     /// Whether the engine that ran it is gone.
     pub lost: bool,
-    /// Votes, if it is a gate.
+    /// Votes, if it is a gate, of all rounds.
     pub votes: Vec<CastVote>,
+    /// What else is known of it, if it is a gate that is or was open.
+    pub(super) gate: Option<Box<Gate>>,
+    /// What it had behind it when the run was last sent back.
+    pub(super) past: Past,
     /// Its definition.
     pub(super) def: usize,
     /// The frame that it lies in, and the one that it opened.

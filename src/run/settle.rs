@@ -42,6 +42,8 @@ pub fn settle(state: &RunState, finished: Finished, now: Timestamp) -> Option<Ev
         CallKind::Undo if node.undo == Undo::Running => Some(call.undo(finished)),
         CallKind::Probe if node.status == NodeStatus::Probing => Some(call.probe(finished)),
         CallKind::Action if node.status == NodeStatus::Running => Some(call.action(finished)),
+        CallKind::Read(n) => call.read(n, finished.result),
+        CallKind::Notice(level) => call.notice(level, finished.result),
         _ => None,
     }
 }
@@ -128,6 +130,41 @@ impl Call<'_> {
             },
             Err(failure) => self.failed(failure, log),
         }
+    }
+
+    /// A `read` step of an open gate was asked again: what it publishes now.
+    fn read(&self, n: u32, result: Result<Value, Failure>) -> Option<EventKind> {
+        let gate = self.node.gate.as_deref()?;
+        let (_, begun) = gate.reading().find(|(at, _)| u32::try_from(*at) == Ok(n))?;
+        let read = self.state.read_of(self.i, n)?;
+        let limit = self.state.step(read).timeout.map(|t| t.0);
+        let result = match result {
+            Ok(outputs) => published(self.state, read, outputs),
+            Err(failure) if ran_out(&failure, limit.map(|t| begun.plus(t)), self.now) => {
+                Err(timed_out(limit, failure))
+            }
+            Err(failure) => Err(failure),
+        };
+        let (outputs, failure) = match result {
+            Ok(outputs) => (outputs, None),
+            Err(failure) => (Value::Null, Some(failure)),
+        };
+        Some(EventKind::GateRead {
+            step: self.node.id.clone(),
+            read: self.state.nodes[read].id.clone(),
+            outputs,
+            failure,
+        })
+    }
+
+    /// A level of the escalation chain was told, or not.
+    fn notice(&self, level: u32, result: Result<Value, Failure>) -> Option<EventKind> {
+        let notice = self.node.gate.as_deref()?.notices.get(&level)?;
+        (!notice.lost).then(|| EventKind::GateNotified {
+            step: self.node.id.clone(),
+            level,
+            failure: result.err(),
+        })
     }
 
     /// The probe of `unless`: done already, or something to do.

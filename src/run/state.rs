@@ -8,9 +8,11 @@ use std::sync::Arc;
 use super::defs::{self, Defs};
 use super::frame::{Cut, Frame, Progress, ROOT};
 use super::node::{Doom, Halt, Node, NodeKind, NodeStatus, Phase, Stage, Undo};
+use super::send_back::{Past, Rewind};
 use crate::base::{AttemptNo, Digest, EventSeq, RunId, StepId, Timestamp, Value};
-use crate::event::{Actor, Outcome, RollbackCause};
-use crate::plan::{Plan, PlanStep};
+use crate::event::{Actor, Emergency, Outcome, RollbackCause};
+use crate::model::Risk;
+use crate::plan::{Plan, PlanPolicy, PlanStep};
 
 /// An event that cannot follow the events before it: the journal is damaged, or there is a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +40,23 @@ pub struct RunState {
     pub(super) last_seq: EventSeq,
     pub(super) plan_digest: Option<Digest>,
     pub(super) actor: Option<Actor>,
+    /// Who started it, and whom it was started for.
+    pub(super) starters: Vec<String>,
+    /// The person who changed the runbook last.
+    pub(super) author: Option<String>,
+    pub(super) emergency: Option<Emergency>,
+    /// Whether somebody looked at the emergency run afterwards.
+    pub(super) reviewed: bool,
+    /// The policy that replaced the plan's.
+    pub(super) later_policy: Option<Box<PlanPolicy>>,
+    /// How often the policy in force was replaced.
+    pub(super) policies: u32,
+    /// Whom the policy in force does not let vote.
+    pub(super) excluded: BTreeSet<String>,
+    /// The last round of every gate that was ever open, so that a gate that opens again begins a new one.
+    pub(super) rounds: HashMap<StepId, u32>,
+    /// The highest risk of the gates that were approved.
+    pub(super) approved: Option<Risk>,
     pub(super) created_at: Timestamp,
     /// When the event that is being applied was recorded.
     pub(super) clock: Timestamp,
@@ -69,6 +88,10 @@ pub struct RunState {
     pub(super) undo_failed: bool,
     pub(super) rollback_cause: Option<RollbackCause>,
     pub(super) exceptions: bool,
+    /// The rewind that is under way.
+    pub(super) rewind: Option<Rewind>,
+    /// Of steps that a rewind took back, by id: those in loops and sub-runbooks are made again.
+    pub(super) past: HashMap<StepId, Past>,
     pub(super) open_gates: usize,
     pub(super) paused_since: Option<Timestamp>,
     pub(super) paused_ms: u64,
@@ -94,6 +117,15 @@ impl RunState {
             last_seq: EventSeq(0),
             plan_digest: None,
             actor: None,
+            starters: Vec::new(),
+            author: None,
+            emergency: None,
+            reviewed: false,
+            later_policy: None,
+            policies: 0,
+            excluded: BTreeSet::new(),
+            rounds: HashMap::new(),
+            approved: None,
             created_at: start,
             clock: start,
             phase: Phase::New,
@@ -115,6 +147,8 @@ impl RunState {
             undo_failed: false,
             rollback_cause: None,
             exceptions: false,
+            rewind: None,
+            past: HashMap::new(),
             open_gates: 0,
             paused_since: None,
             paused_ms: 0,
@@ -145,6 +179,7 @@ impl RunState {
                 node.id = self.nodes[caller].id.inside(&step.id);
                 self.nested.insert(node.id.clone(), self.nodes.len());
             }
+            let node = self.recall(node);
             self.nodes.push(node);
         }
         frame
@@ -169,6 +204,7 @@ impl RunState {
                 ..self.blank(frame, def, step)
             };
             self.nested.insert(instance.id.clone(), self.nodes.len());
+            let instance = self.recall(instance);
             self.nodes.push(instance);
         }
         frame
@@ -204,7 +240,7 @@ impl RunState {
         frame
     }
 
-    fn blank(&self, frame: usize, def: usize, step: &PlanStep) -> Node {
+    pub(super) fn blank(&self, frame: usize, def: usize, step: &PlanStep) -> Node {
         let depth = match self.frames[frame].node {
             Some(parent) => self.nodes[parent].depth + 1,
             None => 0,
@@ -234,6 +270,8 @@ impl RunState {
             undo_attempt: AttemptNo(0),
             lost: false,
             votes: Vec::new(),
+            gate: None,
+            past: Past::default(),
             def,
             frame,
             opened: None,

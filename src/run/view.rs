@@ -1,17 +1,23 @@
 //! What can be asked of a run's state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decide::{CallKind, Target};
 use super::frame::Progress;
 use super::node::{Halt, Node, NodeStatus, Phase, Stage, Undo};
+use super::policy::Hold;
 use super::state::RunState;
 use crate::base::{Digest, EventSeq, RunId, StepId, Timestamp, Value};
-use crate::event::{Outcome, RollbackResult, RunStatus};
-use crate::plan::{Plan, PlanRollback, PlanStep};
+use crate::event::{Emergency, Outcome, RollbackResult, RunStatus};
+use crate::model::Risk;
+use crate::plan::{Plan, PlanGateInput, PlanRollback, PlanStep};
+
+/// The action that sends the messages of the escalation chain.
+const NOTIFY: &str = "notify";
 
 /// An open gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GateView {
     /// The approval step.
     pub step: StepId,
@@ -19,6 +25,20 @@ pub struct GateView {
     pub message: String,
     /// When the question lapses.
     pub expires_at: Option<Timestamp>,
+    /// Which round of votes it is in, from 1.
+    pub round: u32,
+    /// Which rule of the policy it is subject to.
+    pub risk: Risk,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// What is to be filled in, by name.
+    pub inputs: BTreeMap<String, PlanGateInput>,
+    /// The level of the escalation chain that is told next, its role, and when.
+    pub next_escalation: Option<(u32, String, Timestamp)>,
+    /// What keeps it closed although its votes suffice.
+    pub held: Option<Hold>,
+    /// Whether the question lapsed and it waits without a limit.
+    pub parked: bool,
 }
 
 impl RunState {
@@ -90,7 +110,11 @@ impl RunState {
                 Some(PlanRollback::Undo { action, .. }) => action,
                 _ => return None,
             },
-            CallKind::Read(_) | CallKind::Notice(_) => return None,
+            CallKind::Read(n) => {
+                let read = self.read_of(self.get(&target.step)?, n)?;
+                &self.step(read).action
+            }
+            CallKind::Notice(_) => return Some(NOTIFY),
         };
         Some(&action.uses)
     }
@@ -117,28 +141,74 @@ impl RunState {
         self.active
             .iter()
             .filter_map(|&i| match self.nodes[i].status {
-                NodeStatus::Gate { expires_at } => Some(GateView {
-                    step: self.nodes[i].id.clone(),
-                    message: self.nodes[i]
-                        .inputs
-                        .get("message")
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned(),
-                    expires_at,
-                }),
+                NodeStatus::Gate { expires_at } => self.gate_view(i, expires_at),
                 _ => None,
             })
             .collect()
     }
 
-    /// Whether nothing can happen but by a vote or by time: only gates are open, and nothing is due to start.
+    fn gate_view(&self, i: usize, expires_at: Option<Timestamp>) -> Option<GateView> {
+        let node = &self.nodes[i];
+        let gate = node.gate.as_deref()?;
+        let message = node.inputs.get("message").and_then(Value::as_str);
+        let next = || {
+            let level = gate.level as usize;
+            let chain = &self.policy()?.escalation;
+            let at = match (gate.late, gate.parked) {
+                (_, true) => return None,
+                (true, _) => gate.respond_by?,
+                _ => *gate.due.get(level)?,
+            };
+            Some((gate.level + 1, chain.get(level)?.role.clone(), at))
+        };
+        Some(GateView {
+            step: node.id.clone(),
+            message: message.unwrap_or_default().to_owned(),
+            expires_at,
+            round: gate.round,
+            risk: self.risk_of(i),
+            opened_at: gate.opened_at,
+            inputs: self
+                .asks(i)
+                .map_or_else(BTreeMap::new, |ask| ask.inputs.clone()),
+            next_escalation: next(),
+            held: gate.held.clone(),
+            parked: gate.parked,
+        })
+    }
+
+    /// How many `read` steps are being asked again.
+    pub(super) fn reads_under_way(&self) -> usize {
+        if self.open_gates == 0 {
+            return 0;
+        }
+        let gates = self
+            .active
+            .iter()
+            .filter_map(|&i| self.nodes[i].gate.as_deref());
+        gates.map(|gate| gate.reading().count()).sum()
+    }
+
+    /// Why its gates are passed without approval, if they are.
+    pub fn emergency(&self) -> Option<&Emergency> {
+        self.emergency.as_ref()
+    }
+
+    /// Whether somebody looked at the emergency run afterwards.
+    pub fn is_reviewed(&self) -> bool {
+        self.reviewed
+    }
+
+    /// Whether nothing can happen but by a vote or by time: only gates are open, nothing is due to
+    /// start, and nothing is being asked or sent for them. As of the last event.
     pub fn waits_only_for_gates(&self) -> bool {
         self.phase == Phase::Forward
             && self.halt.is_none()
+            && self.rewind.is_none()
             && self.open_gates > 0
             && self.open_gates == self.active.len()
             && self.ready.is_empty()
+            && self.active.iter().all(|&i| self.is_gate_quiet(i))
     }
 
     /// The step whose fate only a person can tell, when nothing else is at work or due: a `once` step
@@ -192,7 +262,7 @@ impl RunState {
             Some(Halt::Cancelled) => Outcome::Cancelled,
             Some(Halt::Rejected { .. }) => Outcome::Rejected,
             Some(Halt::Expired { .. }) => Outcome::Expired,
-            Some(Halt::Interrupted { .. }) => Outcome::Stuck,
+            Some(Halt::Interrupted { .. } | Halt::NotUndone { .. }) => Outcome::Stuck,
             Some(Halt::StepFailed { .. } | Halt::TimedOut) => match self.rollback_result() {
                 RollbackResult::None => Outcome::Failed,
                 _ => Outcome::RolledBack,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::audit::SshError;
+
 /// Why the surroundings do not allow to go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -38,6 +40,32 @@ pub enum SettingsError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The key that was named cannot be used.
+    #[error("cannot vote with the key {}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SshError,
+    },
+    /// The key that was named is of nobody in the run's policy.
+    #[error("the key {key} is of nobody whom the policy of this run names")]
+    UnlistedKey {
+        /// The key, for people.
+        key: String,
+        /// Its public part, as the policy would list it.
+        public: String,
+    },
+    /// `ssh-keygen` did not sign.
+    #[error("ssh-keygen could not sign with the key {key}")]
+    Signing {
+        /// The key, for people.
+        key: String,
+        /// Why it could not be started; `None`: it said so itself.
+        #[source]
+        source: Option<io::Error>,
     },
     /// The system does not say who this process is.
     #[error("cannot read {what}")]

@@ -4,6 +4,7 @@
 mod actor;
 mod clock;
 mod error;
+mod identity;
 mod owner;
 mod repository;
 mod resolve;
@@ -15,6 +16,7 @@ mod variables;
 pub use actor::current_actor;
 pub use clock::SystemClock;
 pub use error::SettingsError;
+pub use identity::{Identity, VotingKey, VotingKeys};
 pub use owner::current_owner;
 pub use repository::Repository;
 pub use resolve::{Overrides, Settings};

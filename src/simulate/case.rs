@@ -9,6 +9,7 @@ use super::static_check::check_case;
 use super::steps::{PlanSteps, without_keys};
 use super::story::{StoryLine, story};
 use super::sweep::SweepReport;
+use super::votes::votes;
 use super::world::{ScriptedWorld, script_key, scripts};
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, StepId};
 use crate::check::codes;
@@ -83,7 +84,7 @@ impl PreparedCase {
         Setup {
             plan: Arc::clone(&self.plan),
             digest: self.plan.digest(),
-            votes: self.case.votes.clone(),
+            votes: votes(&self.plan, &PlanSteps::new(&self.plan), &self.case.votes),
             cancel: self.case.cancel.clone().map(|c| Cancel::Case(c.value)),
             limits: Limits::default(),
         }

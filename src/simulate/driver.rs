@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::steps::without_keys;
-use super::world::{Called, World, failure};
+use super::votes::{TESTER, actor};
+use super::world::{Called, SecondLook, World, failure};
 use crate::base::{AttemptNo, Digest, EventSeq, RunId, StepId, Timestamp, Value};
-use crate::event::{Actor, Ballot, EventKind, Failure, FailureKind, Outcome, RunEvent, Vote};
+use crate::event::{Ballot, EventKind, Failure, FailureKind, Outcome, RunEvent};
 use crate::language::{TestCancel, TestVote};
 use crate::plan::Plan;
 use crate::run::{
@@ -156,7 +157,7 @@ pub(super) fn simulate(
             runbook: setup.plan.runbook.name.clone(),
             environment: setup.plan.environment.name.clone(),
             plan_digest: setup.digest,
-            actor: actor("tester"),
+            actor: actor(TESTER, false),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             on_behalf_of: None,
             changed_by: None,
@@ -168,7 +169,7 @@ pub(super) fn simulate(
         }
         driver.now = earlier.last().map_or(BEGIN, |event| event.at);
         EventKind::RunResumed {
-            actor: actor("tester"),
+            actor: actor(TESTER, false),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     };
@@ -187,14 +188,6 @@ fn damaged() -> IllegalTransition {
         event: "run_created",
         step: None,
         reason: "the plan is damaged".to_owned(),
-    }
-}
-
-fn actor(name: &str) -> Actor {
-    Actor {
-        name: name.to_owned(),
-        host: "simulator".to_owned(),
-        verified: false,
     }
 }
 
@@ -295,14 +288,28 @@ impl Driver<'_> {
             | EventKind::UndoStarted { attempt, .. } => *attempt,
             _ => AttemptNo(0),
         };
+        let again = match &intent {
+            EventKind::GateReadStarted { read, .. } => Some(read.clone()),
+            _ => None,
+        };
         let flow = self.record(intent)?;
         if matches!(flow, Flow::Again) {
             return Ok(flow);
         }
+        let answered = |target: &Target| self.answered.get(target).copied().unwrap_or(0);
+        let again = again.map(|step| SecondLook {
+            answered: answered(&Target {
+                step: step.clone(),
+                call: CallKind::Action,
+            }),
+            first_at: self.state.node(&step).and_then(|node| node.started_at),
+            step,
+        });
         let answer = self.world.answer(&Called {
             target: &target,
             attempt,
-            answered: self.answered.get(&target).copied().unwrap_or(0),
+            answered: answered(&target),
+            again: again.as_ref(),
             inputs: &inputs,
             idempotency_key: key.as_deref(),
             now: self.now,
@@ -408,6 +415,13 @@ impl Driver<'_> {
     /// The next scripted vote of every open gate.
     fn due_votes(&self) -> impl Iterator<Item = (Timestamp, StepId, usize)> {
         self.state.open_gates().into_iter().filter_map(|gate| {
+            // Whoever votes sees what became of the votes before.
+            let looks = |call: &Pending| {
+                call.target.step == gate.step && matches!(call.target.call, CallKind::Read(_))
+            };
+            if self.pending.iter().any(looks) {
+                return None;
+            }
             let (opened, cast) = *self.opened.get(&gate.step)?;
             let (at, vote) = self
                 .setup
@@ -424,8 +438,18 @@ impl Driver<'_> {
         let Some(vote) = self.setup.votes.get(vote) else {
             return Ok(Flow::On);
         };
-        let ballot = Ballot::plain(vote.vote, self.setup.digest, vote.comment.clone());
-        self.record(ballot.cast(gate, actor(&vote.by), None))
+        let by = vote.by.as_deref().unwrap_or(TESTER);
+        let verified = self.setup.plan.policy.is_some();
+        let inputs = vote.inputs.iter();
+        let ballot = Ballot {
+            round: self.state.electorate(&gate).map_or(1, |open| open.round),
+            to: vote.to.as_ref().map(|to| to.value.clone()),
+            inputs: inputs
+                .map(|(name, (_, value))| (name.clone(), value.to_json()))
+                .collect(),
+            ..Ballot::plain(vote.vote, self.setup.digest, vote.comment.clone())
+        };
+        self.record(ballot.cast(gate, actor(by, verified), None))
     }
 
     /// Records an event, or the cancelling that the setup wants to come before it.
@@ -453,7 +477,7 @@ impl Driver<'_> {
 
     fn append_cancel(&mut self) -> Result<Flow, IllegalTransition> {
         self.append(EventKind::CancelRequested {
-            actor: actor("tester"),
+            actor: actor(TESTER, false),
             reason: None,
             request: None,
         })?;
@@ -480,6 +504,27 @@ impl Driver<'_> {
                 if let Some((_, cast)) = self.opened.get_mut(step) {
                     *cast += 1;
                 }
+            }
+            // A second look is one more answer of the step that is looked at.
+            EventKind::GateRead { step, read, .. } => {
+                let target = Target {
+                    step: read.clone(),
+                    call: CallKind::Action,
+                };
+                let reads = self
+                    .state
+                    .plan_step(step)
+                    .and_then(|gate| gate.gate.as_ref());
+                let at = reads.and_then(|gate| {
+                    let local = |id: &StepId| read.as_str().rsplit('/').next() == Some(id.as_str());
+                    gate.reads.iter().position(local)
+                });
+                let call = Target {
+                    step: step.clone(),
+                    call: CallKind::Read(at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)),
+                };
+                *self.answered.entry(target).or_default() += 1;
+                *self.answered.entry(call).or_default() += 1;
             }
             other => {
                 if let Some(target) = answered(other) {
@@ -521,18 +566,4 @@ pub(super) fn elapsed(events: &[RunEvent]) -> Duration {
         (Some(first), Some(last)) => last.at.since(first.at),
         _ => Duration::ZERO,
     }
-}
-
-/// Every gate gets this vote instead of the scripted one.
-pub(super) fn all_votes(votes: &[TestVote], gate: &StepId, vote: Vote) -> Vec<TestVote> {
-    votes
-        .iter()
-        .map(|cast| {
-            let mut cast = cast.clone();
-            if names(&cast.gate.value, gate) {
-                cast.vote = vote;
-            }
-            cast
-        })
-        .collect()
 }

@@ -32,6 +32,9 @@ pub(super) fn check_case(
     }
     for vote in &case.votes {
         check.gate(&vote.gate, "a vote needs a gate");
+        if let Some(to) = &vote.to {
+            check.known(&to.value, to.span);
+        }
     }
     if let Some(cancel) = &case.cancel
         && let TestCancel::Before(step) = &cancel.value

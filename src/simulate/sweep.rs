@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::PreparedCase;
-use super::driver::{Cancel, End, Ran, Setup, all_votes, answered, names, simulate};
+use super::driver::{Cancel, End, Ran, Setup, answered, names, simulate};
 use super::facts::Facts;
 use super::fault::{Fault, FaultyWorld, Wrong};
 use super::oracle::breaches;
 use super::steps::PlanSteps;
 use super::story::{StoryLine, story};
 use super::stretch::stretched;
+use super::votes::all_votes;
 use super::world::ScriptedWorld;
 use crate::base::{Map, StepId, Value};
 use crate::event::{EventKind, FailureKind, Outcome, RunEvent, Vote};
@@ -306,6 +307,8 @@ impl<'a> Sweep<'a> {
                     ..
                 })
             ),
+            // What is asked or sent for a gate ends with the gate at the latest, if that does.
+            CallKind::Read(_) | CallKind::Notice(_) => false,
             _ => known.step.timeout.is_some() || (self.plan.timeout.is_some() && !known.in_finally),
         }
     }
@@ -314,7 +317,7 @@ impl<'a> Sweep<'a> {
     fn gates(&mut self, setup: &Setup, base: &Ran) -> Result<(), IllegalTransition> {
         for gate in Facts::of(&base.events).gates {
             let mut rejected = setup.clone();
-            rejected.votes = all_votes(&setup.votes, &gate, Vote::Reject);
+            rejected.votes = all_votes(self.plan, self.steps, &setup.votes, &gate, Vote::Reject);
             self.run(&format!("`{gate}` is rejected"), &rejected, &[])?;
             let mut silent = setup.clone();
             silent.votes.retain(|vote| !names(&vote.gate.value, &gate));
@@ -359,7 +362,7 @@ impl<'a> Sweep<'a> {
                 return Ok(());
             }
             let last = &whole.events[cut - 1].event;
-            if is_late_poll(last) {
+            if is_late_poll(last) || is_failed_look(&whole.events[..cut]) {
                 continue;
             }
             let before = whole.until(cut);
@@ -499,6 +502,19 @@ fn once_calls(steps: &PlanSteps<'_>, targets: &[&Target]) -> Vec<(Target, usize)
 
 fn is_late_poll(event: &EventKind) -> bool {
     matches!(event, EventKind::StepPolled { poll, .. } | EventKind::StepPollStarted { poll, .. } if *poll > POLLS)
+}
+
+/// Whether a gate could not look again and has not said so yet: after a crash it looks once more, and
+/// may see something then.
+fn is_failed_look(events: &[RunEvent]) -> bool {
+    let told = events.iter().rev().find_map(|event| match &event.event {
+        EventKind::GateVoided { .. } => Some(false),
+        EventKind::GateRead {
+            failure: Some(_), ..
+        } => Some(true),
+        _ => None,
+    });
+    told.unwrap_or(false)
 }
 
 fn end_words(end: &End) -> String {

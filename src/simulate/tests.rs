@@ -20,11 +20,11 @@ connections:
   ops: { kind: notify, to: terminal }
 ";
 
-fn catalog() -> ActionCatalog {
+pub(super) fn catalog() -> ActionCatalog {
     builtin_registry().expect("unique names").catalog()
 }
 
-fn prepared(runbook: &str, cases: &str) -> Result<Vec<PreparedCase>, Vec<Diagnostic>> {
+pub(super) fn prepared(runbook: &str, cases: &str) -> Result<Vec<PreparedCase>, Vec<Diagnostic>> {
     let catalog = catalog();
     let mut diags = Diagnostics::new();
     let text = format!("runbook: v1\nname: tried\n{runbook}");
@@ -44,7 +44,8 @@ fn prepared(runbook: &str, cases: &str) -> Result<Vec<PreparedCase>, Vec<Diagnos
     let mut jobs = Vec::new();
     for case in file.iter().flat_map(|file| &file.cases) {
         let given: BTreeMap<String, Given> = BTreeMap::new();
-        let plan = build(&checked, &environment, &given, &catalog, &mut diags).expect("a plan");
+        let plan =
+            build(&checked, &environment, None, &given, &catalog, &mut diags).expect("a plan");
         let file = file.as_ref().expect("read");
         jobs.extend(PreparedCase::new(file, case, plan, &catalog, &mut diags));
     }
@@ -68,7 +69,7 @@ fn swept(runbook: &str) -> SweepReport {
     fault_sweep(&one(runbook, case), &catalog()).expect("a sound core")
 }
 
-fn messages(report: &SweepReport) -> Vec<String> {
+pub(super) fn messages(report: &SweepReport) -> Vec<String> {
     let found = report.findings.iter();
     found
         .map(|f| format!("{}: {} ({})", f.rule, f.message, f.scenario))

@@ -24,12 +24,25 @@ pub(super) struct Called<'a> {
     /// How many calls for this target have ended before, as the journal knows it: a call that was
     /// lost in a crash does not count, so that the same answer is given when it is made again.
     pub(super) answered: usize,
+    /// Of a gate that looks again: what at.
+    pub(super) again: Option<&'a SecondLook>,
     /// The rendered inputs.
     pub(super) inputs: &'a Value,
     /// What tells the other side that two calls are one.
     pub(super) idempotency_key: Option<&'a str>,
     /// When.
     pub(super) now: Timestamp,
+}
+
+/// A `read` step that a gate asks again.
+#[derive(Debug, Clone)]
+pub(super) struct SecondLook {
+    /// That step.
+    pub(super) step: StepId,
+    /// How often it has answered.
+    pub(super) answered: usize,
+    /// When it was asked first.
+    pub(super) first_at: Option<Timestamp>,
 }
 
 /// What a call gives.
@@ -89,8 +102,47 @@ impl<'a> ScriptedWorld<'a> {
     }
 }
 
+impl ScriptedWorld<'_> {
+    /// The next reply of the step that is asked again, or the last; without a script the same as before.
+    fn look_again(&mut self, called: &Called<'_>, again: &SecondLook) -> Answer {
+        let target = Target {
+            step: again.step.clone(),
+            call: CallKind::Action,
+        };
+        let last = || {
+            let (_, replies) = self.case.steps.get(script_key(self.case, &target)?)?;
+            Some(
+                replies
+                    .iter()
+                    .map(|reply| reply.times.unwrap_or(1) as usize)
+                    .sum::<usize>(),
+            )
+        };
+        let none_left = reply(self.case, &target, again.answered).is_none();
+        let answered = match last().filter(|_| none_left) {
+            Some(replies) => replies.saturating_sub(1),
+            None => again.answered,
+        };
+        let answer = self.answer(&Called {
+            target: &target,
+            answered,
+            again: None,
+            now: again.first_at.unwrap_or(called.now),
+            ..called.clone()
+        });
+        // It takes no time, so that a run in which a crash makes it be repeated is not a longer one.
+        Answer {
+            takes: Duration::ZERO,
+            ..answer
+        }
+    }
+}
+
 impl World for ScriptedWorld<'_> {
     fn answer(&mut self, called: &Called<'_>) -> Answer {
+        if let Some(again) = called.again {
+            return self.look_again(called, again);
+        }
         let reply = reply(self.case, called.target, called.answered);
         let action = self.steps.action(&called.target.step, called.target.call);
         let uses = action.map_or("", |action| action.uses.as_str());

@@ -5,19 +5,23 @@
 //! `#!` say more: `#! today: DAY` (reviews are checked), `#! plan` and `#! param: NAME=VALUE` (a plan
 //! is made with these values), `#! fill: N` (the word FILL stands for N letters),
 //! `#! as: runbook` (it is read as one whatever it says), `#! also: CODE` (a bad file gives this
-//! code as well). Beside the files,
+//! code as well), `#! policy` (the `policy.yaml` beside it applies), `#! place` (a policy is held
+//! against the environment, and the day of `#! today`). Beside the files,
 //! `environment.yaml` takes the place of the common one, and other files are runbooks that these run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile};
-use runbook::check::{self, Runbooks, check_environment, check_policy, check_review};
+use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile, Timestamp};
+use runbook::check::{
+    self, Runbooks, check_demands, check_environment, PolicyPlace, check_policy, check_policy_environments,
+    check_policy_place, check_protection, check_review,
+};
 use runbook::handlers::builtin_registry;
 use runbook::language::{
     self, Limits, decode_environment, decode_policy, decode_runbook, source_from_bytes,
 };
-use runbook::model::{ActionCatalog, Environment};
+use runbook::model::{ActionCatalog, Environment, Policy};
 use runbook::plan::{Given, build};
 use runbook::report::{Style, diagnostics_text};
 
@@ -36,6 +40,8 @@ struct Directives {
     params: Option<BTreeMap<String, Given>>,
     fill: Option<usize>,
     is_runbook: bool,
+    policy: bool,
+    place: bool,
     also: BTreeSet<String>,
 }
 
@@ -48,6 +54,8 @@ impl Directives {
                 "today" => found.today = Some(value.parse().expect("a day")),
                 "fill" => found.fill = Some(value.parse().expect("a number")),
                 "as" => found.is_runbook = value == "runbook",
+                "policy" => found.policy = true,
+                "place" => found.place = true,
                 "also" => drop(found.also.insert(value.to_owned())),
                 "plan" => drop(found.params.get_or_insert_default()),
                 "param" => {
@@ -80,6 +88,18 @@ impl Fixtures {
         check_environment(&environment, &self.catalog, &mut diags);
         assert!(diags.is_empty(), "{diags:?}");
         environment
+    }
+
+    /// The policy beside a file.
+    fn policy(beside: &Path) -> Policy {
+        let path = beside.with_file_name("policy.yaml");
+        let text = std::fs::read_to_string(path).expect("a policy");
+        let mut diags = Diagnostics::new();
+        let policy = decode_policy(&SourceFile::new("policy.yaml", text), &mut diags);
+        let policy = policy.expect("a policy");
+        check_policy(&policy, &mut diags);
+        assert!(diags.is_empty(), "{diags:?}");
+        policy
     }
 
     /// What a file gives, without the code that it says it gives as well.
@@ -125,6 +145,18 @@ impl Fixtures {
             Some("policy") => {
                 if let Some(policy) = decode_policy(&source, &mut diags) {
                     check_policy(&policy, &mut diags);
+                    if directives.place {
+                        let environment = self.environment(path);
+                        check_policy_environments(&policy, ["local"].into_iter(), &mut diags);
+                        let today = directives.today.unwrap_or_default();
+                        let place = PolicyPlace {
+                            environments: vec![Some(&environment)],
+                            now: Timestamp::from_unix_millis(
+                                today.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis(),
+                            ),
+                        };
+                        check_policy_place(&policy, &place, &mut diags);
+                    }
                 }
             }
             _ => self.runbook(&source, path, directives, &mut diags),
@@ -143,22 +175,38 @@ impl Fixtures {
         let Some(runbook) = decode_runbook(source, diags) else {
             return;
         };
+        let policy = directives.policy.then(|| Self::policy(path));
+        let policy = policy.as_ref();
         if let Some(today) = directives.today {
-            check_review(&runbook, today, diags);
+            check_review(&runbook, today, policy, diags);
         }
         let mut runbooks = Runbooks::named(["sample".to_owned()]);
         runbooks.insert("sample", Some(runbook));
         for beside in yaml_files(code_of(path)) {
             let name = stem(&beside);
-            if name != "environment" && !name.starts_with("good") && !name.starts_with("bad") {
+            if !["environment", "policy"].contains(&name)
+                && !name.starts_with("good")
+                && !name.starts_with("bad")
+            {
                 let text = std::fs::read_to_string(&beside).expect("a runbook");
                 let source = SourceFile::new(format!("runbooks/{name}.yaml"), text);
                 runbooks.insert(name, decode_runbook(&source, diags));
             }
         }
         let checked = runbooks.check("sample", Some(&environment), &self.catalog, diags);
+        if let Some(checked) = &checked {
+            check_protection(&environment, policy, diags);
+            check_demands(checked, &environment, policy, &self.catalog, diags);
+        }
         if let (Some(checked), Some(params)) = (checked, directives.params) {
-            build(&checked, &environment, &params, &self.catalog, diags);
+            build(
+                &checked,
+                &environment,
+                policy,
+                &params,
+                &self.catalog,
+                diags,
+            );
         }
     }
 }

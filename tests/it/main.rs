@@ -15,6 +15,7 @@ mod cli_exec;
 mod cli_gates;
 mod cli_language;
 mod cli_look;
+mod cli_protected;
 mod documents;
 mod end_to_end;
 mod fuzz_corpus;

@@ -3,13 +3,15 @@
 use serde_json::json;
 
 use crate::base::{Clock, Diagnostic, Diagnostics, Severity};
-use crate::check::{check_policy, check_review};
+use crate::check::{
+    PolicyPlace, check_demands, check_policy_place, check_protection, check_review,
+};
 use crate::cli::args::{CheckArgs, CheckFormat, DenyLevel};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
 use crate::cli::workspace::Workspace;
-use crate::language::decode_policy;
+use crate::model::Environment;
 use crate::report::{diagnostics_json, diagnostics_sarif, diagnostics_text};
 use crate::settings::SystemClock;
 
@@ -17,18 +19,44 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     let workspace = Workspace::open(context)?;
     let mut diags = Diagnostics::new();
     let mut files = 0;
-    let today = SystemClock.now().to_utc().date_naive();
+    let now = SystemClock.now();
+    let today = now.to_utc().date_naive();
     let chosen = &context.settings.environment;
     let environment = workspace.environment(chosen, &mut diags)?;
     files += 1;
+    let has_policy = workspace.repository.policy_file().exists();
+    // What is wrong with the policy is said with all files; for one runbook it only has to be known.
+    let mut of_policy = Diagnostics::new();
+    let policy = workspace.policy(&mut of_policy)?;
+    let protection = |environment: Option<&Environment>, diags: &mut Diagnostics| {
+        // A broken policy is there all the same.
+        if let Some(environment) = environment.filter(|_| !has_policy) {
+            check_protection(environment, None, diags);
+        }
+    };
+    protection(environment.as_ref(), &mut diags);
     let runbooks = if args.runbooks.is_empty() {
+        let mut others = Vec::new();
         for name in workspace.repository.environments()? {
             if name != *chosen {
-                workspace.environment(&name, &mut diags)?;
+                let other = workspace.environment(&name, &mut diags)?;
+                protection(other.as_ref(), &mut diags);
+                others.push(other);
                 files += 1;
             }
         }
-        files += usize::from(policy(&workspace, &mut diags)?);
+        if let Some(policy) = &policy {
+            let environments = std::iter::once(&environment).chain(&others);
+            let place = PolicyPlace {
+                environments: environments.map(Option::as_ref).collect(),
+                now,
+            };
+            check_policy_place(policy, &place, &mut of_policy);
+        }
+        files += usize::from(has_policy);
+        for finding in of_policy.into_sorted() {
+            diags.push(finding);
+        }
         files += super::test::check_files(context, &workspace, &mut diags)?;
         workspace.repository.runbooks()?
     } else {
@@ -38,7 +66,17 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     for name in &runbooks {
         let checked = workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
         if let Some(checked) = checked {
-            check_review(checked.runbook(), today, &mut diags);
+            check_review(checked.runbook(), today, policy.as_ref(), &mut diags);
+            if let Some(environment) = &environment {
+                let policy = policy.as_ref();
+                check_demands(
+                    &checked,
+                    environment,
+                    policy,
+                    &workspace.catalog,
+                    &mut diags,
+                );
+            }
         }
         files += 1;
     }
@@ -89,17 +127,4 @@ fn show(
         }
         CheckFormat::Sarif => out.json(&diagnostics_sarif(findings, env!("CARGO_PKG_VERSION"))),
     }
-}
-
-/// Checks the policy, if the repository has one; says whether it has.
-fn policy(workspace: &Workspace, diags: &mut Diagnostics) -> Result<bool, CliError> {
-    let path = workspace.repository.policy_file();
-    if !path.exists() {
-        return Ok(false);
-    }
-    let source = workspace.source(&path, diags, || CliError::bug("the policy vanished"))?;
-    if let Some(policy) = source.and_then(|source| decode_policy(&source, diags)) {
-        check_policy(&policy, diags);
-    }
-    Ok(true)
 }

@@ -1,8 +1,8 @@
 //! From the parsed command to its file.
 
 use super::{
-    actions, audit, check, completions, exec, explain, init, logs, lsp, plan, repository, runs,
-    schema, test, version, vote,
+    actions, audit, cancel, check, completions, exec, explain, inbox, init, logs, lsp, obligations,
+    plan, repository, review, runs, schema, test, version, vote,
 };
 use crate::cli::args::Command;
 use crate::cli::context::Context;
@@ -25,9 +25,14 @@ pub(in crate::cli) fn dispatch(
         Command::Graph(args) => plan::graph(context, args),
         Command::Exec(args) => exec::exec(context, args),
         Command::Resume(args) => exec::resume(context, args),
+        Command::Inbox(args) => inbox::run(context, args),
+        Command::Review(args) => review::run(context, args),
         Command::Approve(args) => vote::vote(context, args, Vote::Approve),
         Command::Reject(args) => vote::vote(context, args, Vote::Reject),
-        Command::Cancel(args) => vote::cancel(context, args),
+        Command::Withdraw(args) => vote::withdraw(context, args),
+        Command::SendBack(args) => vote::send_back(context, args),
+        Command::Obligations(args) => obligations::run(context, args),
+        Command::Cancel(args) => cancel::run(context, args),
         Command::Runs(args) => runs::runs(context, args),
         Command::Status(args) => runs::status(context, args),
         Command::Logs(args) => logs::run(context, args),

@@ -1,13 +1,16 @@
 //! `runbook exec` and `runbook resume`
 
+use std::sync::Arc;
+
 use crate::cli::args::{ExecArgs, ResumeArgs};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::{Recorder, parts_without_record};
 use crate::cli::runtime::block_on;
+use crate::cli::starting::starting;
 use crate::cli::watch::{Watch, watch};
-use crate::cli::workspace::{Planned, Workspace, registry};
+use crate::cli::workspace::{Planned, Workspace};
 use crate::engine::{DryRunStep, RunEnd, RunOptions, dry_run};
 use crate::plan::Plan;
 use crate::report::{dry_run_json, dry_run_text};
@@ -30,18 +33,24 @@ pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitStatus, Cli
         yes: args.yes,
         detach: args.detach,
     };
+    let start = starting(context, &workspace, &plan, args)?;
     let root = workspace.repository.root();
-    let recorder = Recorder::open(context, root, workspace.registry)?;
+    let recorder = Recorder::open(context, root, workspace.registry.clone())?;
+    let engine = recorder.engine(Arc::new(workspace));
     let end = block_on(async {
-        let handle = recorder.engine().start(plan, source, options).await?;
+        let handle = engine.start(plan, source, start, options).await?;
         watch(context, &recorder.record, handle, choice).await
     });
+    // The engine holds the audit trail, which is to be ended.
+    drop(engine);
     finish(recorder, end)
 }
 
 pub(super) fn resume(context: &Context, args: &ResumeArgs) -> Result<ExitStatus, CliError> {
-    let root = context.settings.repository()?.root().to_path_buf();
-    let recorder = Recorder::open(context, &root, registry()?)?;
+    let workspace = Workspace::open(context)?;
+    let root = workspace.repository.root();
+    let recorder = Recorder::open(context, root, workspace.registry.clone())?;
+    let engine = recorder.engine(Arc::new(workspace));
     let run = recorder.record.store.find_run(&args.run)?;
     let options = RunOptions {
         limits: limits(args.max_parallel),
@@ -52,9 +61,11 @@ pub(super) fn resume(context: &Context, args: &ResumeArgs) -> Result<ExitStatus,
         detach: args.detach,
     };
     let end = block_on(async {
-        let handle = recorder.engine().resume(run, options).await?;
+        let handle = engine.resume(run, options).await?;
         watch(context, &recorder.record, handle, choice).await
     });
+    // The engine holds the audit trail, which is to be ended.
+    drop(engine);
     finish(recorder, end)
 }
 

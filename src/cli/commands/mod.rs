@@ -2,16 +2,20 @@
 
 mod actions;
 mod audit;
+mod cancel;
 mod check;
 mod completions;
 mod dispatch;
 mod exec;
 mod explain;
+mod inbox;
 mod init;
 mod logs;
 mod lsp;
+mod obligations;
 mod plan;
 mod repository;
+mod review;
 mod runs;
 mod schema;
 mod test;

@@ -15,7 +15,7 @@ use crate::cli::exit::ExitStatus;
 use crate::cli::runtime::block_on;
 use crate::cli::workspace::Workspace;
 use crate::language::{TestCase, TestFile, decode_test_file};
-use crate::model::Environment;
+use crate::model::{Environment, Policy};
 use crate::plan::{Given, build};
 use crate::report::{diagnostics_text, test_result_json, test_results_junit, test_results_text};
 use crate::run::IllegalTransition;
@@ -193,6 +193,7 @@ fn prepare(
         let mut runbooks = workspace.runbooks()?;
         workspace.checked(&mut runbooks, &file.runbook, environment.as_ref(), diags)?
     };
+    let policy = workspace.policy_of_plan(diags)?;
     let (Some(environment), Some(checked)) = (environment, checked) else {
         return Ok(());
     };
@@ -207,7 +208,8 @@ fn prepare(
         {
             continue;
         }
-        let Some(plan) = plan_of(workspace, &file, case, &checked, &environment, diags) else {
+        let surroundings = (&environment, policy.as_ref());
+        let Some(plan) = plan_of(workspace, &file, case, &checked, surroundings, diags) else {
             continue;
         };
         let prepared = PreparedCase::new(&file, case, plan, &workspace.catalog, diags);
@@ -240,7 +242,7 @@ fn plan_of(
     file: &TestFile,
     case: &TestCase,
     checked: &CheckedRunbook,
-    environment: &Environment,
+    (environment, policy): (&Environment, Option<&Policy>),
     diags: &mut Diagnostics,
 ) -> Option<crate::plan::Plan> {
     let declared = &checked.runbook().params;
@@ -269,7 +271,8 @@ fn plan_of(
         .map(|(name, (_, value))| (name.clone(), Given::Value(value.to_json())))
         .collect();
     let mut found = Diagnostics::new();
-    let plan = build(checked, environment, &given, &workspace.catalog, &mut found);
+    let catalog = &workspace.catalog;
+    let plan = build(checked, environment, policy, &given, catalog, &mut found);
     for mut finding in found.into_sorted() {
         if finding.severity == Severity::Error {
             let code = finding.code;

@@ -2,5 +2,6 @@
 
 mod driving;
 mod dry;
+mod gates;
 mod secrets;
 mod support;

@@ -63,7 +63,7 @@ async fn a_value_reaches_the_handler_and_nothing_else() {
     let mut shown = String::new();
     while let Some(progress) = handle.progress.recv().await {
         match progress {
-            Progress::Output { text, .. } => shown.push_str(&text),
+            Progress::Output { text, .. } | Progress::Warning { text } => shown.push_str(&text),
             Progress::Event(event) => shown.push_str(&format!("{event:?}")),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::base::{Clock, Digest, EventSeq, RunId, StepId, Timestamp};
-use crate::engine::{Engine, EngineParts, RunHandle, RunOptions};
+use crate::engine::{Engine, EngineParts, RunHandle, RunOptions, Start};
 use crate::event::{Actor, EventKind, FailureKind, Progress, RunEvent, RunStatus, Stream};
 use crate::handler::{
     BoxFuture, HandlerRegistry, Preview, PreviewContext, StepContext, StepError, StepHandler, Stop,
@@ -51,6 +51,14 @@ impl StepHandler for Scripted {
         input: Value,
     ) -> BoxFuture<'a, Result<Value, StepError>> {
         Box::pin(async move {
+            if self.0.name == "notify" {
+                let key = format!("key {}\n", ctx.idempotency_key);
+                ctx.log.write(Stream::Out, key.as_bytes());
+                return match input["channel"].as_str() {
+                    Some("broken") => Err(StepError::new(FailureKind::Error, "no such channel")),
+                    _ => Ok(json!({})),
+                };
+            }
             match input["do"].as_str().unwrap_or("echo") {
                 "fail" => Err(StepError::new(FailureKind::Error, "scripted failure")),
                 "panic" => panic!("scripted panic"),
@@ -96,6 +104,7 @@ fn registry() -> HandlerRegistry {
         ("test.read", Effect::Read),
         ("test.write", Effect::Idempotent),
         ("test.once", Effect::Once),
+        ("notify", Effect::Once),
     ] {
         let manifest = ActionManifest {
             name: name.to_owned(),
@@ -254,13 +263,19 @@ impl World {
             version: "0".into(),
             grace: Duration::ZERO,
             on_durable: Arc::new(|_| {}),
+            surroundings: None,
         };
         Self { dir, parts }
     }
 
     pub(super) async fn start(&self, plan: Plan, detach: bool) -> RunHandle {
         Engine::new(self.parts.clone())
-            .start(plan, "runbook: v1\n".to_owned(), options(detach))
+            .start(
+                plan,
+                "runbook: v1\n".to_owned(),
+                Start::default(),
+                options(detach),
+            )
             .await
             .expect("starts")
     }

@@ -19,9 +19,6 @@ use crate::language::test_file::{
 };
 use crate::model::{YamlValue, YamlValueKind};
 
-/// Who votes when nobody is named.
-const TESTER: &str = "tester";
-
 /// Reads a test file.
 ///
 /// Every mistake is added to `diags`. `Some` does not mean that there is none. Ask
@@ -134,17 +131,25 @@ fn read_vote(r: &mut Reader<'_>, mut f: Fields) -> Option<TestVote> {
     let vote = r.one_of(f.take("vote"), |word| {
         Some(match word {
             "reject" => Vote::Reject,
+            "withdraw" => Vote::Withdraw,
+            "send_back" => Vote::SendBack,
             _ => Vote::Approve,
         })
     });
     let by = r.text(f.take("by"));
+    let to = f
+        .take("to")
+        .and_then(|field| step_path(r, &field.value, "to"));
+    let inputs = r.map_of_identifiers(f.take("inputs"), "name of an input");
     let after = r.duration(f.take("after"));
     let comment = r.text(f.take("comment"));
     f.done();
     Some(TestVote {
         gate: gate?,
         vote: vote.map_or(Vote::Approve, |vote| vote.value),
-        by: by.map_or_else(|| TESTER.to_owned(), |by| by.value),
+        by: by.map(|by| by.value),
+        to,
+        inputs,
         after: after.map_or(Duration::ZERO, |after| after.value),
         comment: comment.map(|comment| comment.value),
     })

@@ -88,6 +88,9 @@ fn look(node: &Node) -> String {
 
 fn colour(node: &Node) -> &'static str {
     match (node.gate, &node.undo) {
+        (true, _) if node.demanded => {
+            ", shape=hexagon, style=\"filled,dashed\", fillcolor=\"#fff3cd\""
+        }
         (true, _) => ", shape=hexagon, style=filled, fillcolor=\"#fff3cd\"",
         (false, Undo::By(_)) => ", color=\"#2e7d32\"",
         (false, Undo::Irreversible) => ", color=\"#c62828\", penwidth=2",
@@ -128,6 +131,17 @@ mod tests {
         assert!(
             text.contains(r#"[label="a\nx\"]; evil [label=\"\\"];"#),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_gate_that_the_policy_demands_looks_different() {
+        let plan = crate::report::fixtures_gates::protected_plan();
+        let drawing = graph_dot(&plan);
+        assert_eq!(
+            drawing.matches("style=\"filled,dashed\"").count(),
+            1,
+            "{drawing}"
         );
     }
 }

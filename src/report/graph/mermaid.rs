@@ -10,6 +10,11 @@ pub fn graph_mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart TD\n");
     sections_mermaid(&Section::all(plan), "", "  ", &mut out);
     out.push_str("  classDef gate fill:#fff3cd,stroke:#b8860b,color:#000\n");
+    if out.contains(":::demanded") {
+        out.push_str(
+            "  classDef demanded fill:#fff3cd,stroke:#b8860b,stroke-dasharray:6 4,color:#000\n",
+        );
+    }
     out.push_str("  classDef undoable stroke:#2e7d32,stroke-width:2px\n");
     out.push_str("  classDef irreversible stroke:#c62828,stroke-width:3px\n");
     out
@@ -71,6 +76,7 @@ fn key(node: &Node) -> String {
 
 fn class(node: &Node) -> &'static str {
     match (node.gate, &node.undo) {
+        (true, _) if node.demanded => ":::demanded",
         (true, _) => ":::gate",
         (false, Undo::By(_)) => ":::undoable",
         (false, Undo::Irreversible) => ":::irreversible",
@@ -115,6 +121,19 @@ mod tests {
         assert!(
             text.contains(r##"s_end["end<br/>#34;#93; --#62; x#60;script#62;"]"##),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_gate_that_the_policy_demands_looks_different() {
+        let plan = crate::report::fixtures_gates::protected_plan();
+        let drawing = graph_mermaid(&plan);
+        assert_eq!(
+            drawing
+                .matches("s_approval{{\"approval<br/>Demanded by the policy\"}}:::demanded")
+                .count(),
+            1,
+            "{drawing}"
         );
     }
 }

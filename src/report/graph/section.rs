@@ -30,6 +30,8 @@ pub(super) struct Node {
     pub(super) name: Option<String>,
     pub(super) uses: String,
     pub(super) gate: bool,
+    /// Whether it is a gate that the policy demands, and the runbook does not have.
+    pub(super) demanded: bool,
     pub(super) undo: Undo,
 }
 
@@ -137,6 +139,7 @@ fn node(step: &PlanStep, below: Option<&StepId>) -> Node {
         name: step.name.clone(),
         uses: step.action.uses.clone(),
         gate: is_gate(step),
+        demanded: step.gate.as_ref().is_some_and(|gate| gate.demanded),
         undo: match &step.rollback {
             None => Undo::None,
             Some(PlanRollback::Undo { action, .. }) => Undo::By(action.uses.clone()),

@@ -23,6 +23,7 @@ text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fil
 .x .u{fill:#b3261e}.n rect{fill:#f5f7fa;stroke:#9aa5b1;stroke-width:1.2}\
 .y rect{stroke:#2e7d32}.x rect{stroke:#b3261e;stroke-width:2}\
 .g path{fill:#fff3cd;stroke:#b8860b;stroke-width:1.6}\
+.d path{stroke-dasharray:6 4}\
 .f rect{fill:#eef2ff;stroke-dasharray:5 3}.frame{fill:none;stroke:#9aa5b1;stroke-dasharray:6 5}\
 .e{fill:none;stroke:#7b8794;stroke-width:1.5}.a{fill:#7b8794}";
 
@@ -172,6 +173,9 @@ fn node_svg(node: &Node, (x, y): (f64, f64), finally: bool) -> String {
     let (w, h) = (SIZES.width, SIZES.height);
     let left = x - w / 2.0;
     let mut class = String::from(if node.gate { "g" } else { "n" });
+    if node.demanded {
+        class.push_str(" d");
+    }
     if finally {
         class.push_str(" f");
     }
@@ -264,5 +268,18 @@ mod tests {
     fn an_empty_plan_is_a_picture_too() {
         let svg = graph_svg(&plan_of(Vec::new()));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn a_gate_that_the_policy_demands_looks_different() {
+        let plan = crate::report::fixtures_gates::protected_plan();
+        let drawing = graph_svg(&plan);
+        assert_eq!(
+            drawing
+                .matches("<g class=\"g d\"><title>approval: Demanded by the policy")
+                .count(),
+            1,
+            "{drawing}"
+        );
     }
 }

@@ -554,4 +554,11 @@ mod tests {
             prop_assert_eq!(rows.iter().filter(|row| row.node.is_some()).count(), needs.len());
         }
     }
+
+    #[test]
+    fn a_gate_that_the_policy_demands_is_named_so() {
+        let plan = crate::report::fixtures_gates::protected_plan();
+        let text = graph_text(&plan, Style::plain(80));
+        assert!(text.contains("approval  Demanded by the policy"), "{text}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::{StepId, Timestamp, Value};
+use crate::base::{RunId, StepId, Timestamp, Value};
 use crate::event::EventKind;
 
 /// Bounds that are not part of the plan.
@@ -68,6 +68,28 @@ impl fmt::Display for Target {
     }
 }
 
+/// What tells the other side that two calls are one, unless the step says so itself: run, step, and
+/// which of its actions. The same for every attempt and after a crash.
+///
+/// A step that runs again because the run was sent back means a new change, and the other side must
+/// not take it for the one that was undone: `times` is how often that happened, mostly 0.
+pub fn idempotency_key(run: RunId, target: &Target, times: u32) -> String {
+    let mut key = anew(format!("{run}/{}", target.step), times);
+    if let Some(tag) = target.call.tag() {
+        key.push('/');
+        key.push_str(&tag);
+    }
+    key
+}
+
+/// A key of a step that was taken back so many times.
+pub(super) fn anew(key: String, times: u32) -> String {
+    match times {
+        0 => key,
+        n => format!("{key}/again-{n}"),
+    }
+}
+
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -82,7 +104,8 @@ pub enum Command {
         intent: EventKind,
         /// The rendered inputs. Secrets are markers.
         inputs: Value,
-        /// What tells the other side that two calls are one.
+        /// What tells the other side that two calls are one; `None`: [`idempotency_key`] of a step
+        /// that was never taken back.
         idempotency_key: Option<String>,
     },
     /// Ask the handler of the target to end in good order. Asking again changes nothing.

@@ -17,6 +17,7 @@ pub fn decide(state: &RunState, limits: Limits, now: Timestamp) -> Vec<Command> 
         slots: limits.max_parallel.max(1),
         wake: None,
         halting: false,
+        again: false,
         commands: Vec::new(),
     };
     match state.phase() {
@@ -29,7 +30,7 @@ pub fn decide(state: &RunState, limits: Limits, now: Timestamp) -> Vec<Command> 
         // What was to be called may not be any more; the driver asks again.
         decider
             .commands
-            .retain(|c| !matches!(c, Command::Call { .. }));
+            .retain(|c| !matches!(c, Command::Call { .. } | Command::Survey { .. }));
     }
     if let Some(at) = decider.wake {
         decider.commands.push(Command::WakeAt(at));
@@ -44,6 +45,8 @@ pub(super) struct Decider<'a> {
     pub(super) wake: Option<Timestamp>,
     /// Whether a recorded event may keep what would follow it from starting.
     pub(super) halting: bool,
+    /// Whether a recorded event changes the rules, so that nothing more is decided before it is applied.
+    pub(super) again: bool,
     pub(super) commands: Vec<Command>,
 }
 
@@ -57,6 +60,7 @@ impl Decider<'_> {
                 | EventKind::GateRejected { .. }
                 | EventKind::GateExpired { .. }
                 | EventKind::RunTimedOut
+                | EventKind::RewindStarted { .. }
                 | EventKind::StepTimedOut { .. }
         );
         self.commands.push(Command::Record(event));

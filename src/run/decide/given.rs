@@ -19,25 +19,36 @@ pub(super) fn accepted(state: &RunState, i: usize, inputs: Value) -> Result<Valu
     let Value::Object(mut inputs) = inputs else {
         return Ok(inputs);
     };
-    let none = PlanParamRule::default();
     for (name, value) in &mut inputs {
         let Some(ty) = block.params.get(name).filter(|ty| **ty != Ty::Secret) else {
             continue;
         };
-        let rule = block.rules.get(name).unwrap_or(&none);
-        let rules = ParamRules {
-            ty,
-            pattern: rule.pattern.as_deref(),
-            min: rule.min.as_ref(),
-            max: rule.max.as_ref(),
-        };
-        *value = rules
-            .accept(value)
-            .map_err(|broken| said(&rules, &broken))
-            .and_then(|value| known(ty, &value, &state.plan().environment).map(|()| value))
+        *value = fitting(ty, block.rules.get(name), value, &state.plan().environment)
             .map_err(|rule| refused(&block.runbook, name, value, &rule))?;
     }
     Ok(Value::Object(inputs))
+}
+
+/// A value in the form of its type.
+///
+/// # Errors
+/// The rule that it breaks, in words that do not quote it.
+pub(in crate::run) fn fitting(
+    ty: &Ty,
+    rule: Option<&PlanParamRule>,
+    value: &Value,
+    environment: &PlanEnvironment,
+) -> Result<Value, String> {
+    let rules = ParamRules {
+        ty,
+        pattern: rule.and_then(|rule| rule.pattern.as_deref()),
+        min: rule.and_then(|rule| rule.min.as_ref()),
+        max: rule.and_then(|rule| rule.max.as_ref()),
+    };
+    let value = rules
+        .accept(value)
+        .map_err(|broken| said(&rules, &broken))?;
+    known(ty, &value, environment).map(|()| value)
 }
 
 fn said(rules: &ParamRules<'_>, broken: &BrokenRule) -> String {

@@ -3,11 +3,14 @@
 mod command;
 mod decider;
 mod finish;
+mod gates;
 mod given;
 mod parts;
+mod rewind;
 mod rollback;
 mod steps;
 mod wind_down;
 
-pub use command::{CallKind, Command, Limits, Target};
+pub use command::{CallKind, Command, Limits, Target, idempotency_key};
 pub use decider::decide;
+pub(super) use given::fitting;

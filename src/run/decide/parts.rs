@@ -6,7 +6,7 @@ use super::decider::Decider;
 use super::finish::block_outputs;
 use super::given::{accepted, kind_of};
 use super::wind_down::cancelled;
-use crate::base::{AttemptNo, ErrorChain, StepId, Value};
+use crate::base::{ErrorChain, StepId, Value};
 use crate::event::{EventKind, Failure, FailureKind, LoopInstance, SkipReason};
 use crate::plan::{MAX_INSTANCES, instance_keys};
 use crate::run::eval::{self, Place};
@@ -18,12 +18,17 @@ use crate::run::transition::millis;
 impl Decider<'_> {
     /// What is due of everything that is open.
     pub(super) fn parts(&mut self) {
+        self.ends();
+        if !self.halting {
+            self.time_limits();
+        }
+    }
+
+    /// What follows from ends that are on record.
+    pub(super) fn ends(&mut self) {
         self.sweep();
         for &i in &self.state.ending {
             self.end(i);
-        }
-        if !self.halting {
-            self.time_limits();
         }
     }
 
@@ -109,7 +114,7 @@ impl Decider<'_> {
         match given {
             Ok(inputs) => self.record(EventKind::StepStarted {
                 step: id.clone(),
-                attempt: AttemptNo::FIRST,
+                attempt: self.state.nodes[i].attempt.next(),
                 inputs,
                 idempotency_key: None,
             }),
@@ -131,14 +136,14 @@ impl Decider<'_> {
         self.record(match result {
             Ok(outputs) => EventKind::StepSucceeded {
                 step: node.id.clone(),
-                attempt: AttemptNo::FIRST,
+                attempt: node.attempt,
                 outputs,
                 duration_ms,
                 log: None,
             },
             Err(failure) => EventKind::StepFailed {
                 step: node.id.clone(),
-                attempt: AttemptNo::FIRST,
+                attempt: node.attempt,
                 failure,
                 duration_ms,
                 log: None,
@@ -165,6 +170,9 @@ impl Decider<'_> {
     fn why(&self, i: usize, frame: &Frame, cut: Cut) -> Failure {
         let state = self.state;
         match cut {
+            Cut::Above if state.is_rewound(i) => {
+                cancelled("the run was sent back before it was done")
+            }
             Cut::Above if frame.run_ends => cancelled("the run ended before it was done"),
             Cut::Above => cancelled("what it is a part of ended before it was done"),
             Cut::TimedOut => {

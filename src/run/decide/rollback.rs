@@ -17,6 +17,12 @@ impl Decider<'_> {
         if state.main_part_over() {
             return self.after_steps();
         }
+        self.undos();
+    }
+
+    /// What is due of the steps that are being undone.
+    pub(super) fn undos(&mut self) {
+        let state = self.state;
         let running = state
             .undo_active
             .iter()
@@ -26,14 +32,14 @@ impl Decider<'_> {
         for &i in &state.undo_active {
             self.active_undo(i);
         }
-        if state.undo_failed {
+        if !state.undo_goes_on() {
             return;
         }
         for &i in &state.undo_ready {
             if self.slots == 0 || self.halting {
                 break;
             }
-            self.start_undo(i, AttemptNo::FIRST);
+            self.start_undo(i, state.nodes[i].undo_attempt.next());
         }
     }
 
@@ -69,10 +75,11 @@ impl Decider<'_> {
                     self.stop(&node.id, CallKind::Undo);
                 }
             }
-            Undo::Retrying { at: None } if !state.undo_failed => {
+            Undo::Retrying { at: None } if state.undo_goes_on() => {
                 if let (Some(retry), Some(run)) = (retry, state.run) {
                     let name = format!("{}/undo", node.id);
-                    let wait = retry::delay(retry, run, &name, node.undo_attempt);
+                    let tries = node.undo_tries(node.undo_attempt);
+                    let wait = retry::delay(retry, run, &name, tries);
                     self.record(EventKind::UndoRetryScheduled {
                         step: node.id.clone(),
                         attempt: node.undo_attempt.next(),
@@ -81,7 +88,7 @@ impl Decider<'_> {
                 }
             }
             Undo::Retrying { at: Some(at) }
-                if !state.undo_failed && self.slots > 0 && self.due(at) =>
+                if state.undo_goes_on() && self.slots > 0 && self.due(at) =>
             {
                 self.start_undo(i, node.undo_attempt.next());
             }
@@ -115,7 +122,7 @@ impl Decider<'_> {
                         inputs: inputs.clone(),
                     },
                     inputs,
-                    idempotency_key: None,
+                    idempotency_key: self.key_anew(i, CallKind::Undo),
                 });
             }
             Err(error) => self.record(EventKind::UndoFailed {

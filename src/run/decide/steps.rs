@@ -1,17 +1,14 @@
 //! Steps: starts, polls, retries, time limits, gates, and the probe of `unless`.
 
-use std::collections::BTreeSet;
-
-use super::command::{CallKind, Command, Target};
+use super::command::{CallKind, Command, Target, anew, idempotency_key};
 use super::decider::Decider;
-use crate::base::{AttemptNo, Timestamp, Value};
+use crate::base::{AttemptNo, Value};
 use crate::event::{EventKind, Failure, SkipReason};
 use crate::language::ExprError;
-use crate::model::{Effect, Risk};
+use crate::model::Effect;
 use crate::plan::{PlanAction, PlanStep};
 use crate::run::eval::{self, Place};
 use crate::run::node::{NodeKind, NodeStatus, Phase};
-use crate::run::policy::{Electorate, Verdict, verdict};
 use crate::run::retry;
 use crate::run::settle::{deadline, expression, never_held};
 use crate::run::transition::millis;
@@ -24,7 +21,14 @@ impl Decider<'_> {
         if self.state.halt.is_none() && self.run_timed_out() {
             return self.record(EventKind::RunTimedOut);
         }
-        self.steps();
+        if self.state.waits_for_a_word() {
+            return self.steps();
+        }
+        if self.state.rewind.is_some() {
+            self.rewinding();
+        } else if !self.send_back() {
+            self.steps();
+        }
     }
 
     /// The time that gates waited does not count.
@@ -49,12 +53,15 @@ impl Decider<'_> {
             )
         };
         let running = state.active.iter().filter(is_running).count();
-        self.slots = self.slots.saturating_sub(running);
+        self.slots = self.slots.saturating_sub(running + state.reads_under_way());
         let waits = state.waits_for_a_word();
         if !waits {
             self.parts();
         }
         for &i in &state.active {
+            if self.again {
+                return;
+            }
             if waits || state.cut_of(i).is_some() {
                 self.wind_down(i);
             } else {
@@ -79,7 +86,7 @@ impl Decider<'_> {
         }
     }
 
-    fn active_step(&mut self, i: usize) {
+    pub(super) fn active_step(&mut self, i: usize) {
         let state = self.state;
         let (node, step) = (&state.nodes[i], state.step(i));
         let timeout = step.timeout.map(|t| t.0);
@@ -115,7 +122,8 @@ impl Decider<'_> {
             }
             NodeStatus::Retrying { at: None } => {
                 if let (Some(retry), Some(run)) = (&step.retry, state.run) {
-                    let wait = retry::delay(retry, run, node.id.as_str(), node.attempt);
+                    let tries = node.tries(node.attempt);
+                    let wait = retry::delay(retry, run, node.id.as_str(), tries);
                     self.record(EventKind::StepRetryScheduled {
                         step: node.id.clone(),
                         attempt: node.attempt.next(),
@@ -144,38 +152,12 @@ impl Decider<'_> {
         }
     }
 
-    fn gate(&mut self, i: usize, expires_at: Option<Timestamp>) {
-        let step = self.state.nodes[i].id.clone();
-        let Some(plan_digest) = self.state.plan_digest else {
-            return;
-        };
-        let electorate = Electorate {
-            policy: self.state.plan.policy.as_deref(),
-            risk: Risk::Low,
-            excluded: &BTreeSet::new(),
-            plan_digest,
-            round: 1,
-        };
-        match verdict(&electorate, &self.state.nodes[i].votes, self.now).verdict {
-            Verdict::SentBack { .. } => {}
-            Verdict::Approved => self.record(EventKind::GateApproved {
-                step,
-                confirmed: None,
-            }),
-            Verdict::Rejected => self.record(EventKind::GateRejected { step }),
-            Verdict::Pending => {
-                if let Some(at) = expires_at
-                    && self.due(at)
-                {
-                    self.record(EventKind::GateExpired { step });
-                }
-            }
-        }
-    }
-
-    fn ready_step(&mut self, i: usize) {
+    pub(super) fn ready_step(&mut self, i: usize) {
         let state = self.state;
         let node = &state.nodes[i];
+        if state.lacks_approval(i) {
+            return self.skip(i, SkipReason::NotApproved);
+        }
         if !node.probed && self.is_needless(i) {
             return;
         }
@@ -183,7 +165,7 @@ impl Decider<'_> {
             NodeKind::Loop => self.expand(i),
             NodeKind::Block => self.open_block(i),
             NodeKind::Step if state.step(i).action.uses == APPROVAL => self.open_gate(i),
-            NodeKind::Step => self.start(i, AttemptNo::FIRST),
+            NodeKind::Step => self.start(i, node.attempt.next()),
         }
     }
 
@@ -271,7 +253,7 @@ impl Decider<'_> {
         }
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         i: usize,
         call: CallKind,
@@ -289,23 +271,6 @@ impl Decider<'_> {
             inputs,
             idempotency_key,
         });
-    }
-
-    fn open_gate(&mut self, i: usize) {
-        let (node, step) = (&self.state.nodes[i], self.state.step(i));
-        match self.inputs(i) {
-            Ok(inputs) => {
-                let asked = inputs.get("message").and_then(Value::as_str);
-                let asked = asked.unwrap_or_default();
-                let message = self.state.plan().gate_message(&node.id, asked);
-                self.record(EventKind::GateOpened {
-                    step: node.id.clone(),
-                    message,
-                    expires_at: step.timeout.map(|t| self.now.plus(t.0)),
-                });
-            }
-            Err(error) => self.fail_untried(i, expression("with", "message", &error)),
-        }
     }
 
     pub(super) fn fail_untried(&mut self, i: usize, failure: Failure) {
@@ -333,10 +298,18 @@ impl Decider<'_> {
             return Ok(node.idempotency_key.clone());
         }
         match eval::render(self.state, Place::of(self.state, i), expr, None) {
-            Ok(Value::String(key)) => Ok(Some(key)),
-            Ok(other) => Ok(Some(other.to_string())),
+            Ok(Value::String(key)) => Ok(Some(anew(key, node.past.times))),
+            Ok(other) => Ok(Some(anew(other.to_string(), node.past.times))),
             Err(error) => Err(expression("idempotency_key", &step.action.uses, &error)),
         }
+    }
+
+    /// The key of a step without its own, if it was taken back before.
+    pub(super) fn key_anew(&self, i: usize, call: CallKind) -> Option<String> {
+        let node = &self.state.nodes[i];
+        let (run, times) = (self.state.run?, node.past.times);
+        let step = node.id.clone();
+        (times > 0).then(|| idempotency_key(run, &Target { step, call }, times))
     }
 
     fn start(&mut self, i: usize, attempt: AttemptNo) {
@@ -353,6 +326,7 @@ impl Decider<'_> {
                     inputs: inputs.clone(),
                     idempotency_key: key.clone(),
                 };
+                let key = key.or_else(|| self.key_anew(i, CallKind::Action));
                 self.call(i, CallKind::Action, intent, inputs, key);
             }
             // The first render can fail; a later one sees the same settled steps and cannot.
@@ -373,7 +347,10 @@ impl Decider<'_> {
                 poll,
             },
             inputs: node.inputs.clone(),
-            idempotency_key: node.idempotency_key.clone(),
+            idempotency_key: node
+                .idempotency_key
+                .clone()
+                .or_else(|| self.key_anew(i, CallKind::Action)),
         });
     }
 }

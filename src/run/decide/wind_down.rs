@@ -44,6 +44,7 @@ impl Decider<'_> {
                 self.give_up(i, failure);
             }
             NodeStatus::Gate { .. } => {
+                self.stop_calls_of_gate(i);
                 self.record(EventKind::StepSkipped {
                     step: node.id.clone(),
                     reason: if part.run_ends {
@@ -114,7 +115,9 @@ impl Decider<'_> {
                 RollbackCause::Gate { step: step.clone() }
             }
             Some(Halt::TimedOut) => RollbackCause::TimedOut,
-            Some(Halt::Cancelled | Halt::Interrupted { .. }) | None => RollbackCause::Cancelled,
+            Some(Halt::Cancelled | Halt::Interrupted { .. } | Halt::NotUndone { .. }) | None => {
+                RollbackCause::Cancelled
+            }
         };
         let steps = state
             .undoable()

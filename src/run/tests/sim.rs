@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::base::{Digest, ErrorChain, EventSeq, HumanDuration, RunId, StepId, Timestamp};
-use crate::event::{Actor, EventKind, Failure, FailureKind, RunEvent, Vote};
+use crate::event::{Actor, Ballot, Difference, EventKind, Failure, FailureKind, RunEvent, Vote};
 use crate::model::{Backoff, Effect, OnCancel, OnFailure, Risk, StepOnFailure};
 use crate::plan::{
     Expr, PLAN_FORMAT, Plan, PlanAction, PlanEnvironment, PlanRetry, PlanRollback, PlanRunbook,
@@ -117,6 +117,27 @@ pub(super) fn actor() -> Actor {
     }
 }
 
+pub(super) fn person(name: &str) -> Actor {
+    Actor {
+        name: name.into(),
+        host: "h".into(),
+        verified: true,
+    }
+}
+
+pub(super) fn created() -> EventKind {
+    EventKind::RunCreated {
+        runbook: "test".into(),
+        environment: "local".into(),
+        plan_digest: digest(),
+        actor: actor(),
+        version: "0".into(),
+        on_behalf_of: None,
+        changed_by: None,
+        emergency: None,
+    }
+}
+
 pub(super) fn digest() -> Digest {
     Digest::of_bytes(b"plan")
 }
@@ -143,10 +164,24 @@ pub(super) struct Sim {
     pub(super) limits: Limits,
     pub(super) running: Vec<(Target, bool)>,
     pub(super) most_running: usize,
+    /// What reading the files again gives; `None`: what they gave before.
+    pub(super) files: Option<Files>,
+}
+
+/// What reading the files again gives.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) plan_digest: Option<Digest>,
+    pub(super) differences: Vec<Difference>,
+    pub(super) policy: Value,
 }
 
 impl Sim {
     pub(super) fn new(plan: Plan, max_parallel: usize) -> Self {
+        Self::created(plan, max_parallel, created())
+    }
+
+    pub(super) fn created(plan: Plan, max_parallel: usize, first: EventKind) -> Self {
         let mut sim = Self {
             state: RunState::new(Arc::new(plan)).expect("a sound plan"),
             events: vec![],
@@ -154,17 +189,9 @@ impl Sim {
             limits: Limits { max_parallel },
             running: vec![],
             most_running: 0,
+            files: None,
         };
-        sim.record(EventKind::RunCreated {
-            runbook: "test".into(),
-            environment: "local".into(),
-            plan_digest: digest(),
-            actor: actor(),
-            version: "0".into(),
-            on_behalf_of: None,
-            changed_by: None,
-            emergency: None,
-        });
+        sim.record(first);
         sim
     }
 
@@ -177,6 +204,7 @@ impl Sim {
             limits: Limits { max_parallel },
             running: vec![],
             most_running: 0,
+            files: None,
         };
         for event in events {
             sim.state.apply(event).expect("a legal event");
@@ -200,19 +228,22 @@ impl Sim {
     }
 
     pub(super) fn vote(&mut self, step: &str, vote: Vote) {
-        self.record(EventKind::VoteCast {
-            step: id(step),
-            vote,
-            actor: actor(),
-            comment: None,
-            plan_digest: digest(),
-            request: None,
-            round: 1,
-            to: None,
-            inputs: Default::default(),
-            id: None,
-            signed: None,
-        });
+        let ballot = Ballot::plain(vote, digest(), None);
+        self.record(ballot.cast(id(step), actor(), None));
+    }
+
+    /// A vote of a verified person in the present round.
+    pub(super) fn vote_of(&mut self, step: &str, who: &str, vote: Vote) {
+        let open = self.state.electorate(&id(step)).expect("an open gate");
+        let ballot = Ballot {
+            round: open.round,
+            ..Ballot::plain(vote, digest(), None)
+        };
+        self.cast(step, who, ballot);
+    }
+
+    pub(super) fn cast(&mut self, step: &str, who: &str, ballot: Ballot) {
+        self.record(ballot.cast(id(step), person(who), None));
     }
 
     pub(super) fn cancel(&mut self) {
@@ -244,7 +275,20 @@ impl Sim {
                             *stopped |= *running == target;
                         }
                     }
-                    Command::Survey { .. } => {}
+                    Command::Survey { gate } => {
+                        let files = self.files.clone().unwrap_or(Files {
+                            plan_digest: Some(digest()),
+                            differences: vec![],
+                            policy: Value::Null,
+                        });
+                        self.record(EventKind::GateSurveyed {
+                            step: gate,
+                            plan_digest: files.plan_digest,
+                            differences: files.differences,
+                            policy: files.policy,
+                        });
+                        recorded = true;
+                    }
                     Command::WakeAt(at) => wake = Some(at),
                 }
             }
@@ -262,13 +306,17 @@ impl Sim {
         } else {
             result
         };
+        // What was asked for a gate is of no interest any more when the gate is closed.
+        let for_gate = matches!(target.call, CallKind::Read(_) | CallKind::Notice(_));
         let finished = Finished {
             target,
             result,
             log: None,
         };
-        let event = settle(&self.state, finished, self.now).expect("at work");
-        self.record(event);
+        match settle(&self.state, finished, self.now) {
+            Some(event) => self.record(event),
+            None => assert!(for_gate, "not at work"),
+        }
     }
 
     pub(super) fn advance(&mut self, seconds: u64) {

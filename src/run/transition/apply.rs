@@ -1,11 +1,10 @@
 //! How each event changes the state. An event that cannot follow is an error, never ignored.
 
-use super::gates::gate_outputs;
 use crate::base::{StepId, Timestamp};
-use crate::event::{EventKind, Outcome, RunEvent};
+use crate::event::{Actor, EventKind, Outcome, RunEvent};
 use crate::run::frame::ROOT;
 use crate::run::node::{Halt, NodeStatus, Phase, Stage, Undo};
-use crate::run::policy::CastVote;
+use crate::run::policy::{CastVote, Hold};
 use crate::run::state::{IllegalTransition, RunState};
 
 /// Why an event cannot follow, before it is given its position and name.
@@ -37,6 +36,7 @@ impl RunState {
         self.clock = event.at;
         self.change(&event.event, event.at).map_err(illegal)?;
         self.advance_touched();
+        self.advance_rewind();
         self.last_seq = event.seq;
         Ok(())
     }
@@ -47,14 +47,27 @@ impl RunState {
             return Err("a run is created once, first of all".to_owned());
         }
         if self.phase == Phase::Finished {
-            return Err("the run is over".to_owned());
+            return match event {
+                EventKind::RunReviewed { actor, .. } => self.run_reviewed(actor),
+                _ => Err("the run is over".to_owned()),
+            };
         }
         match event {
             EventKind::RunCreated {
-                plan_digest, actor, ..
+                plan_digest,
+                actor,
+                on_behalf_of,
+                changed_by,
+                emergency,
+                ..
             } => {
                 self.plan_digest = Some(*plan_digest);
                 self.actor = Some(actor.clone());
+                self.starters.push(actor.name.clone());
+                self.starters.extend(on_behalf_of.clone());
+                self.author = changed_by.as_ref().and_then(|change| change.person.clone());
+                self.emergency.clone_from(emergency);
+                self.excluded = self.excluded_by(self.policy());
                 self.created_at = at;
                 self.phase = Phase::Forward;
                 self.enter(ROOT, Stage::Steps);
@@ -167,8 +180,7 @@ impl RunState {
                 id,
                 signed: _,
             } => {
-                let i = self.gate(step)?;
-                self.nodes[i].votes.push(CastVote {
+                let vote = CastVote {
                     vote: *vote,
                     actor: actor.clone(),
                     comment: comment.clone(),
@@ -178,17 +190,12 @@ impl RunState {
                     to: to.clone(),
                     inputs: inputs.clone(),
                     id: id.clone(),
-                });
+                };
+                self.vote_cast(step, vote)?;
                 self.note_request(*request);
                 Ok(())
             }
-            EventKind::GateApproved { step, .. } => {
-                let i = self.gate(step)?;
-                self.nodes[i].outputs = gate_outputs(&self.nodes[i], at);
-                self.close_gate(i, at);
-                self.settle_node(i, NodeStatus::Succeeded);
-                Ok(())
-            }
+            EventKind::GateApproved { step, .. } => self.gate_approved(step, at),
             EventKind::GateRejected { step } => {
                 self.refuse_gate(step, at, Halt::Rejected { step: step.clone() })
             }
@@ -209,6 +216,10 @@ impl RunState {
                 self.set_halt(Halt::TimedOut);
                 Ok(())
             }
+            EventKind::RewindStarted { step, to, steps } => {
+                self.rewind_started(step, to, steps, at)
+            }
+            EventKind::RewindFinished { step, to } => self.rewind_finished(step, to, at),
             EventKind::RollbackStarted { cause, .. } => self.rollback_started(cause),
             EventKind::UndoStarted { step, attempt, .. } => self.undo_started(step, *attempt, at),
             EventKind::UndoSucceeded { step, attempt, .. } => self.undo_succeeded(step, *attempt),
@@ -243,17 +254,44 @@ impl RunState {
                 Ok(())
             }
             EventKind::RunFinished { outcome, .. } => self.run_finished(*outcome),
-            EventKind::GateReadStarted { .. }
-            | EventKind::GateRead { .. }
-            | EventKind::GateSurveyed { .. }
-            | EventKind::GateHeld { .. }
-            | EventKind::GateVoided { .. }
-            | EventKind::GateEscalated { .. }
-            | EventKind::GateNotified { .. }
-            | EventKind::GateParked { .. }
-            | EventKind::RewindStarted { .. }
-            | EventKind::RewindFinished { .. }
-            | EventKind::RunReviewed { .. } => Err("it is not its time".to_owned()),
+            EventKind::GateReadStarted { step, read } => self.gate_read_started(step, read, at),
+            EventKind::GateRead {
+                step,
+                read,
+                outputs,
+                failure,
+            } => {
+                let found = match failure {
+                    Some(failure) => Err(failure.clone()),
+                    None => Ok(outputs.clone()),
+                };
+                self.gate_read(step, read, found)
+            }
+            EventKind::GateSurveyed {
+                step,
+                plan_digest,
+                differences,
+                policy,
+            } => self.gate_surveyed(step, *plan_digest, differences, policy),
+            EventKind::GateHeld {
+                step,
+                until,
+                reason,
+            } => {
+                let (until, reason) = (*until, reason.clone());
+                self.gate_held(step, Hold { until, reason })
+            }
+            EventKind::GateVoided { step, differences } => self.gate_voided(step, differences),
+            EventKind::GateEscalated {
+                step,
+                level,
+                channel,
+                respond_by,
+                ..
+            } => self.gate_escalated(step, *level, channel.is_some(), *respond_by, at),
+            EventKind::GateNotified { step, level, .. } => self.gate_notified(step, *level),
+            EventKind::GateParked { step } => self.gate_parked(step, at),
+            EventKind::RunReviewed { .. } => Err("it is not its time".to_owned()),
         }
     }
 
@@ -284,12 +322,31 @@ impl RunState {
         Ok(())
     }
 
+    /// Only of an emergency run, once, and by somebody who did not start it.
+    fn run_reviewed(&mut self, reviewer: &Actor) -> Result<(), Refused> {
+        if self.emergency.is_none() {
+            return Err("it is no emergency run".to_owned());
+        }
+        if self.reviewed {
+            return Err("it is reviewed already".to_owned());
+        }
+        if self.starters.contains(&reviewer.name) {
+            return Err(format!("`{}` started it", reviewer.name));
+        }
+        self.reviewed = true;
+        Ok(())
+    }
+
     fn note_request(&mut self, request: Option<u64>) {
         self.last_request = self.last_request.max(request.unwrap_or(0));
     }
 
     fn mark_lost(&mut self) {
+        let seq = self.last_seq.next();
         for &i in &self.active {
+            if let Some(gate) = &mut self.nodes[i].gate {
+                gate.lose(seq);
+            }
             self.nodes[i].lost = matches!(
                 self.nodes[i].status,
                 NodeStatus::Running | NodeStatus::Probing

@@ -47,8 +47,9 @@ impl RunState {
         at: Timestamp,
     ) -> Result<(), Refused> {
         self.may_open(i)?;
-        if attempt != AttemptNo::FIRST {
-            return Err(format!("attempt {} was expected", AttemptNo::FIRST));
+        let expected = self.nodes[i].attempt.next();
+        if attempt != expected {
+            return Err(format!("attempt {expected} was expected"));
         }
         let body = self
             .defs
@@ -72,7 +73,7 @@ impl RunState {
     fn open(&mut self, i: usize, inputs: Value, at: Timestamp) {
         self.begin(i, NodeStatus::Open);
         let node = &mut self.nodes[i];
-        node.attempt = AttemptNo::FIRST;
+        node.attempt = node.attempt.next();
         node.started_at = Some(at);
         node.inputs = inputs;
     }
@@ -98,7 +99,7 @@ impl RunState {
 
     /// The node of a loop or sub-runbook that has nothing at work any more.
     fn ended(&self, i: usize, attempt: AttemptNo) -> Result<(), Refused> {
-        if !self.ending.contains(&i) || attempt != AttemptNo::FIRST {
+        if !self.ending.contains(&i) || attempt != self.nodes[i].attempt {
             return Err("its parts have not ended".to_owned());
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! How far a failure reaches, and how what it reaches is ended.
 
+use super::apply::Refused;
 use crate::model::{OnCancel, OnFailure, StepOnFailure};
 use crate::run::frame::{Cut, Progress, ROOT};
 use crate::run::node::{Doom, Halt, NodeStatus, Phase, Stage};
@@ -139,7 +140,8 @@ impl RunState {
     /// Whether the cause of the halt asks for a rollback.
     pub(in crate::run) fn wants_rollback(&self) -> bool {
         match &self.halt {
-            None | Some(Halt::Interrupted { .. }) => false,
+            _ if self.undo_failed => false,
+            None | Some(Halt::Interrupted { .. } | Halt::NotUndone { .. }) => false,
             Some(Halt::StepFailed { rollback, .. }) => *rollback,
             Some(Halt::Rejected { .. } | Halt::Expired { .. } | Halt::TimedOut) => {
                 self.plan.on_failure == OnFailure::Rollback
@@ -149,13 +151,22 @@ impl RunState {
     }
 
     /// Whether a node may start something now.
-    pub(super) fn may_start(&self, i: usize) -> Result<(), super::apply::Refused> {
-        let runs = matches!(self.phase, Phase::Forward | Phase::Finally);
-        let has_turn = self.frame_of(i).at == Progress::In(self.nodes[i].stage);
-        if runs && has_turn && self.cut_of(i).is_none() && !self.waits_for_a_word() {
+    pub(super) fn may_start(&self, i: usize) -> Result<(), Refused> {
+        let may = match &self.rewind {
+            None => self.has_turn(i),
+            Some(_) => self.may_start_in_rewind(i),
+        };
+        if may {
             Ok(())
         } else {
             Err("nothing of its part may start now".to_owned())
         }
+    }
+
+    /// Whether a node may start something, unless the run is being sent back.
+    pub(super) fn has_turn(&self, i: usize) -> bool {
+        let runs = matches!(self.phase, Phase::Forward | Phase::Finally);
+        let is_its_stage = self.frame_of(i).at == Progress::In(self.nodes[i].stage);
+        runs && is_its_stage && self.cut_of(i).is_none() && !self.waits_for_a_word()
     }
 }

@@ -242,6 +242,7 @@ impl RunState {
     /// Whether forward part and rollback are over.
     pub(in crate::run) fn main_part_over(&self) -> bool {
         match self.phase {
+            _ if self.rewind.is_some() => false,
             Phase::Forward => match &self.halt {
                 None => self.forward_over(),
                 Some(Halt::Interrupted { .. }) => false,

@@ -5,6 +5,7 @@ mod containers;
 mod failure;
 mod frames;
 mod gates;
+mod rewind;
 mod steps;
 mod undo;
 

@@ -32,8 +32,11 @@ impl RunState {
             NodeKind::Step => {}
         }
         self.may_start(i)?;
+        if self.lacks_approval(i) {
+            return Err("nobody approved what it changes".to_owned());
+        }
         let expected = match self.nodes[i].status {
-            NodeStatus::Pending if self.is_ready(i) => AttemptNo::FIRST,
+            NodeStatus::Pending if self.is_ready(i) => self.nodes[i].attempt.next(),
             NodeStatus::Retrying { at: Some(_) } => self.nodes[i].attempt.next(),
             NodeStatus::Running if self.nodes[i].lost => self.nodes[i].attempt,
             NodeStatus::Pending => return Err("what it needs is not settled".to_owned()),
@@ -103,15 +106,21 @@ impl RunState {
         if !untried && !at_work {
             return Err(format!("attempt {attempt} is not at work"));
         }
-        let again = self.may_start(i).is_ok()
+        let given_up = self.is_given_up(i);
+        // While the run is being sent back it only waits; that is no reason to count it as the last.
+        let again = (self.has_turn(i) || self.is_below_rewound(i))
+            && !given_up
             && !matches!(node.status, NodeStatus::Retrying { .. })
-            && retry::allowed(self.step(i).retry.as_ref(), attempt, failure);
+            && retry::allowed(self.step(i).retry.as_ref(), node.tries(attempt), failure);
         let node = &mut self.nodes[i];
         node.failure = Some(failure.clone());
         node.duration_ms = duration_ms;
         node.lost = false;
         if again {
             node.status = NodeStatus::Retrying { at: None };
+        } else if given_up {
+            // Not its own fault, so nobody is to bear it.
+            self.leave(i, NodeStatus::Failed);
         } else {
             self.fail_for_good(i);
         }
@@ -154,7 +163,16 @@ impl RunState {
                 self.leave(i, NodeStatus::Skipped);
             }
             SkipReason::RunEnded => return Err("it is not an open gate".to_owned()),
-            SkipReason::NotApproved => return Err("it needs no approval".to_owned()),
+            SkipReason::NotApproved => {
+                self.may_start(i)?;
+                if !self.lacks_approval(i) {
+                    return Err("it needs no approval".to_owned());
+                }
+                if !self.is_ready(i) {
+                    return Err("it is not its turn".to_owned());
+                }
+                self.settle_node(i, NodeStatus::Skipped);
+            }
         }
         Ok(())
     }

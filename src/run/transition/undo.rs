@@ -24,7 +24,8 @@ impl RunState {
 
     pub(super) fn rollback_started(&mut self, cause: &RollbackCause) -> Result<(), Refused> {
         let may = self.phase == Phase::Forward && self.halt.is_some() && !self.waits_for_a_word();
-        if !may || !self.forward_over() {
+        let undoing = self.rewind.is_some() || self.undo_failed;
+        if !may || undoing || !self.forward_over() {
             return Err("steps are still at work, or nothing failed".to_owned());
         }
         self.phase = Phase::RollingBack;
@@ -42,7 +43,7 @@ impl RunState {
     }
 
     /// What holds something to be undone must be looked into; everything else is passed over.
-    fn mark_path(&mut self, i: usize) {
+    pub(super) fn mark_path(&mut self, i: usize) {
         let mut at = Some(i);
         while let Some(i) = at {
             if std::mem::replace(&mut self.nodes[i].undo_below, true) {
@@ -55,38 +56,44 @@ impl RunState {
     /// Leaves that succeeded and say how to be undone, in an order that undoes dependents first.
     pub(in crate::run) fn undoable(&self) -> Vec<usize> {
         let mut found = Vec::new();
-        self.undoable_in(ROOT, &mut found);
+        self.leaves_in(ROOT, &mut found);
+        found.retain(|&i| self.is_undoable(i));
         found
     }
 
-    fn undoable_in(&self, at: usize, found: &mut Vec<usize>) {
+    fn leaves_in(&self, at: usize, found: &mut Vec<usize>) {
         let frame = &self.frames[at];
         match frame.body {
             None => {
                 for i in frame.children().rev() {
-                    self.undoable_at(i, found);
+                    self.leaves_at(i, found);
                 }
             }
             Some(body) => {
                 let steps = self.defs.body(body).stage(Stage::Steps);
                 for &local in self.defs.body(body).dag.order().iter().rev() {
                     if steps.contains(&local) {
-                        self.undoable_at(frame.first + local, found);
+                        self.leaves_at(frame.first + local, found);
                     }
                 }
             }
         }
     }
 
-    fn undoable_at(&self, i: usize, found: &mut Vec<usize>) {
-        let node = &self.nodes[i];
-        if let Some(below) = node.opened {
-            self.undoable_in(below, found);
-        } else if node.status == NodeStatus::Succeeded
-            && matches!(self.step(i).rollback, Some(PlanRollback::Undo { .. }))
-        {
-            found.push(i);
+    /// What a step consists of, itself or the steps below it, whether or not they ran.
+    pub(in crate::run) fn leaves_at(&self, i: usize, found: &mut Vec<usize>) {
+        match self.nodes[i].opened {
+            Some(below) => self.leaves_in(below, found),
+            None => found.push(i),
         }
+    }
+
+    pub(in crate::run) fn is_undoable(&self, i: usize) -> bool {
+        let node = &self.nodes[i];
+        node.opened.is_none()
+            && node.status == NodeStatus::Succeeded
+            && node.undo != Undo::Done
+            && matches!(self.step(i).rollback, Some(PlanRollback::Undo { .. }))
     }
 
     /// The turn of a frame has come: what nothing in it comes after is reached first.
@@ -127,7 +134,7 @@ impl RunState {
     }
 
     /// Everything after these is released: they may be undone, or are released themselves.
-    fn reach(&mut self, mut reached: Vec<usize>) {
+    pub(super) fn reach(&mut self, mut reached: Vec<usize>) {
         while let Some(i) = reached.pop() {
             if self.nodes[i].undo == Undo::Waiting {
                 self.undo_ready.insert(i);
@@ -145,14 +152,20 @@ impl RunState {
         let mut i = first;
         loop {
             let at = self.nodes[i].frame;
+            let ends_here = self.rewound_in(at).is_some();
             let frame = &mut self.frames[at];
             frame.unreleased -= 1;
-            let (begin, parent) = (frame.first, frame.node.filter(|_| frame.unreleased == 0));
+            let is_last = frame.unreleased == 0 && !ends_here;
+            let (begin, parent) = (frame.first, frame.node.filter(|_| is_last));
             match frame.body {
                 Some(body) => {
                     let defs = Arc::clone(&self.defs);
                     for &need in defs.body(body).dag.needs(i - begin) {
                         let need = begin + need;
+                        // What lies before the step that the run is sent back to stays as it is.
+                        if self.rewound_in(at).is_some_and(|all| !all.contains(&need)) {
+                            continue;
+                        }
                         self.nodes[need].unmet -= 1;
                         if self.nodes[need].unmet == 0 {
                             reached.push(need);
@@ -204,13 +217,15 @@ impl RunState {
         at: Timestamp,
     ) -> Result<(), Refused> {
         let i = self.find(step)?;
-        if self.phase != Phase::RollingBack {
+        let rewinds = self.rewind.as_ref().is_some_and(|r| r.undoing);
+        if self.phase != Phase::RollingBack && !rewinds {
             return Err("no rollback is under way".to_owned());
         }
+        let goes_on = self.undo_goes_on();
         let node = &self.nodes[i];
         let expected = match node.undo {
-            Undo::Waiting if self.undo_ready.contains(&i) && !self.undo_failed => AttemptNo::FIRST,
-            Undo::Retrying { at: Some(_) } if !self.undo_failed => node.undo_attempt.next(),
+            Undo::Waiting if self.undo_ready.contains(&i) && goes_on => node.undo_attempt.next(),
+            Undo::Retrying { at: Some(_) } if goes_on => node.undo_attempt.next(),
             Undo::Running if node.lost => node.undo_attempt,
             _ => return Err("it is not its turn to be undone".to_owned()),
         };
@@ -245,9 +260,10 @@ impl RunState {
             _ => (None, false),
         };
         // `retry` is about answers; of a lost call nobody knows what it did.
+        let tries = self.nodes[i].undo_tries(attempt);
         let unknown = once && self.nodes[i].lost;
         let again =
-            !self.undo_failed && !unknown && retry::allowed(policy.as_ref(), attempt, failure);
+            !self.undo_failed && !unknown && retry::allowed(policy.as_ref(), tries, failure);
         self.undo_ready.remove(&i);
         let node = &mut self.nodes[i];
         node.failure = Some(failure.clone());

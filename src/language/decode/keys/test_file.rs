@@ -122,12 +122,25 @@ pub(in crate::language) static VOTE: ObjectSpec = ObjectSpec {
         key("gate", S::StepPath, "go", "The approval step").required(),
         key(
             "vote",
-            S::OneOf(&["approve", "reject"]),
+            S::OneOf(&["approve", "reject", "withdraw", "send_back"]),
             "approve",
             "The vote",
         )
         .default("approve"),
-        key("by", S::Text, "ana", "Who votes").default("tester"),
+        key(
+            "by",
+            S::Text,
+            "ana",
+            "Who votes; where a policy says who may: verified, and without a name as many as are needed",
+        )
+        .default("tester"),
+        key("to", S::StepPath, "prepare", "Of `send_back`: the step to start again from"),
+        key(
+            "inputs",
+            S::MapOf(&S::Identifier, &S::Any),
+            "{ window: 10m }",
+            "What the gate asks to be filled in",
+        ),
         key("after", S::Duration, "5m", "How long after the gate opened").default("0s"),
         key("comment", S::Text, "looked at the graphs", "Why"),
     ],
