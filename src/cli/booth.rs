@@ -84,9 +84,7 @@ impl Booth {
                 .iter()
                 .find(|gate| gate.step.as_str() == wanted)
                 .cloned()
-                .ok_or_else(|| {
-                    choose(format!("`{wanted}` is not an open gate of run {prefix}"))
-                }),
+                .ok_or_else(|| choose(format!("`{wanted}` is not an open gate of run {prefix}"))),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Floor 7, the command line: one file per command; words and exit codes of errors in one place.
 
 pub mod args;
-mod booth;
 mod audit_policy;
+mod booth;
 mod commands;
 mod context;
 mod error;

@@ -81,7 +81,8 @@ impl Page {
     pub(crate) fn command(&mut self, indent: usize, text: &str) {
         let text = one_line(text, self.style);
         let text = self.style.paint(Paint::Name, &text);
-        self.out.push_str(&format!("{}{text}\n", " ".repeat(indent)));
+        self.out
+            .push_str(&format!("{}{text}\n", " ".repeat(indent)));
     }
 
     fn lines(&mut self, first: usize, rest: usize, text: &str, paint: Paint) {

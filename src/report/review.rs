@@ -447,9 +447,7 @@ fn asked((name, input): (&String, &PlanGateInput)) -> ReviewInputAsked {
 }
 
 fn votes(state: &RunState, gate: &GateView, judgement: Option<&Judgement>) -> Vec<ReviewVote> {
-    let cast = state
-        .node(&gate.step)
-        .map_or(&[][..], |node| &node.votes);
+    let cast = state.node(&gate.step).map_or(&[][..], |node| &node.votes);
     let vote = |(at, vote): (usize, &CastVote)| {
         let ignored = judgement.iter().flat_map(|j| &j.ignored);
         ReviewVote {
@@ -489,9 +487,7 @@ fn changes(input: &ReviewInput<'_>) -> ReviewChanges {
     ReviewChanges {
         since: since.map(|(run, _)| run.id),
         since_at: since.map(|(run, _)| run.created_at),
-        differences: since.map_or_else(Vec::new, |(_, plan)| {
-            differences(plan, input.state.plan())
-        }),
+        differences: since.map_or_else(Vec::new, |(_, plan)| differences(plan, input.state.plan())),
     }
 }
 
@@ -513,7 +509,10 @@ fn commands(
                 all.push(command(why, text));
             }
         }
-        all.push(command("see what it did", format!("runbook status {prefix}")));
+        all.push(command(
+            "see what it did",
+            format!("runbook status {prefix}"),
+        ));
         return all;
     };
     let typed = match input.state.open_gates().len() {
@@ -528,10 +527,7 @@ fn commands(
         .collect();
     let mut all = vec![
         command("let it go on", format!("runbook approve {typed}{inputs}")),
-        command(
-            "end it",
-            format!("runbook reject {typed} --comment TEXT"),
-        ),
+        command("end it", format!("runbook reject {typed} --comment TEXT")),
     ];
     let before = input.state.plan().steps_before(&gate.step);
     if let Some(to) = before.last() {
@@ -541,6 +537,9 @@ fn commands(
             format!("runbook send-back {typed} --to {to} --comment TEXT"),
         ));
     }
-    all.push(command("see how it stands", format!("runbook status {prefix}")));
+    all.push(command(
+        "see how it stands",
+        format!("runbook status {prefix}"),
+    ));
     all
 }

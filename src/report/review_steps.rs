@@ -155,9 +155,11 @@ fn cut(value: &Value) -> Value {
             None => value.clone(),
         },
         Value::Array(items) => items.iter().map(cut).collect(),
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(key, value)| (key.clone(), cut(value))).collect())
-        }
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), cut(value)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
@@ -174,12 +176,7 @@ pub fn undoing(state: &RunState) -> Vec<ReviewUndo> {
     all
 }
 
-fn collect(
-    state: &RunState,
-    step: &PlanStep,
-    caller: Option<&StepId>,
-    all: &mut Vec<ReviewUndo>,
-) {
+fn collect(state: &RunState, step: &PlanStep, caller: Option<&StepId>, all: &mut Vec<ReviewUndo>) {
     let id = caller.map_or_else(|| step.id.clone(), |caller| caller.inside(&step.id));
     if let Some(block) = &step.block {
         for step in &block.steps {

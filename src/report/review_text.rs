@@ -28,7 +28,11 @@ pub fn review_text(review: &Review, now: Timestamp, style: Style) -> String {
             page.heading("What it lets through");
             page.say(2, "nothing comes after this gate", Paint::Dim);
         }
-        steps(&mut page, "Then, to prove it and to end it", &review.closing);
+        steps(
+            &mut page,
+            "Then, to prove it and to end it",
+            &review.closing,
+        );
     }
     values(&mut page, review);
     rollback(&mut page, review);
@@ -110,10 +114,14 @@ fn facts(page: &mut Page, run: &ReviewRun, now: Timestamp) {
         false => run.environment.clone(),
     };
     page.fact("where", &place, Paint::Plain);
-    let severity = run.severity.map_or(String::new(), |severity| {
-        format!(", answers {severity:?}")
-    });
-    page.fact("risk", &format!("{}{severity}", risk_word(run.risk)), risk_paint(run.risk));
+    let severity = run
+        .severity
+        .map_or(String::new(), |severity| format!(", answers {severity:?}"));
+    page.fact(
+        "risk",
+        &format!("{}{severity}", risk_word(run.risk)),
+        risk_paint(run.risk),
+    );
     if let Some(owner) = &run.owner {
         page.fact("owner", owner, Paint::Plain);
     }
@@ -166,13 +174,26 @@ fn waits(page: &mut Page, gate: &ReviewGate, now: Timestamp) {
 fn who(page: &mut Page, gate: &ReviewGate, now: Timestamp) {
     page.heading(&format!("Who must approve (risk {})", risk_word(gate.risk)));
     if gate.demanded {
-        page.say(2, "the policy demands this gate; the runbook does not have it", Paint::Dim);
+        page.say(
+            2,
+            "the policy demands this gate; the runbook does not have it",
+            Paint::Dim,
+        );
     }
     if gate.quorum.is_empty() {
-        page.say(2, "anybody; one yes opens it, one no closes it", Paint::Plain);
+        page.say(
+            2,
+            "anybody; one yes opens it, one no closes it",
+            Paint::Plain,
+        );
     }
     for item in &gate.quorum {
-        let text = format!("{} of {}: {}", item.count, item.role, item.people.join(", "));
+        let text = format!(
+            "{} of {}: {}",
+            item.count,
+            item.role,
+            item.people.join(", ")
+        );
         page.item(2, &text, Paint::Plain);
     }
     if !gate.excluded.is_empty() {
@@ -201,7 +222,11 @@ fn who(page: &mut Page, gate: &ReviewGate, now: Timestamp) {
         page.item(2, &text, Paint::Care);
     }
     if !gate.voided.is_empty() {
-        page.say(2, "earlier votes are void, because something changed:", Paint::Care);
+        page.say(
+            2,
+            "earlier votes are void, because something changed:",
+            Paint::Care,
+        );
         for difference in &gate.voided {
             page.item(4, &difference.told(), Paint::Care);
         }
@@ -215,14 +240,21 @@ fn vote_line(style: Style, vote: &ReviewVote, round: u32, now: Timestamp) -> (St
         Vote::Withdraw => (Symbol::Undone, "took the vote back".to_owned(), Paint::Dim),
         Vote::SendBack => {
             let to = vote.to.as_ref().map_or("", |to| to.as_str());
-            (Symbol::Again, format!("sent it back to `{to}`"), Paint::Care)
+            (
+                Symbol::Again,
+                format!("sent it back to `{to}`"),
+                Paint::Care,
+            )
         }
     };
     let proof = match vote.by.verified {
         true => "signed",
         false => "not signed",
     };
-    let comment = vote.comment.as_ref().map_or(String::new(), |c| format!(": {c}"));
+    let comment = vote
+        .comment
+        .as_ref()
+        .map_or(String::new(), |c| format!(": {c}"));
     let mut text = format!(
         "{} {} {verb} {}, {proof}{comment}",
         style.symbol(symbol),
@@ -250,7 +282,10 @@ fn asked(page: &mut Page, gate: &ReviewGate) {
             Some(value) => format!(", default {}", value_text(value, page.style)),
             None => ", must be given".to_owned(),
         };
-        let what = input.description.as_ref().map_or(String::new(), |d| format!(": {d}"));
+        let what = input
+            .description
+            .as_ref()
+            .map_or(String::new(), |d| format!(": {d}"));
         let text = format!("{} ({}{default}){what}", input.name, input.ty);
         page.item(2, &text, Paint::Plain);
     }
@@ -260,7 +295,11 @@ fn changes(page: &mut Page, review: &Review, now: Timestamp) {
     let changes = &review.changes;
     let Some(at) = changes.since_at else {
         page.heading("What is new");
-        page.say(2, "no run of this runbook was approved here before", Paint::Care);
+        page.say(
+            2,
+            "no run of this runbook was approved here before",
+            Paint::Care,
+        );
         return;
     };
     page.heading(&format!(
@@ -282,7 +321,10 @@ fn steps(page: &mut Page, heading: &str, steps: &[ReviewStep]) {
     page.heading(heading);
     for step in steps {
         let left = 2 + 2 * step.depth.min(4);
-        let name = step.name.as_ref().map_or(String::new(), |n| format!(": {n}"));
+        let name = step
+            .name
+            .as_ref()
+            .map_or(String::new(), |n| format!(": {n}"));
         page.item(left, &format!("{}{name}", step.id), Paint::Name);
         let effect = match step.effect {
             Some(Effect::Read) => ", only reads",
@@ -296,7 +338,12 @@ fn steps(page: &mut Page, heading: &str, steps: &[ReviewStep]) {
             page.value(left + 2, key, condition, Paint::Template);
         }
         if let Some(list) = &step.for_each {
-            page.value(left + 2, "for each", &shown(list, page.style), Paint::Template);
+            page.value(
+                left + 2,
+                "for each",
+                &shown(list, page.style),
+                Paint::Template,
+            );
         }
         inputs(page, left + 2, &step.inputs);
         match &step.undo {
@@ -365,7 +412,11 @@ fn rollback(page: &mut Page, review: &Review) {
         page.item(2, &format!("{}{done}: {how}", undo.step), paint);
     }
     if !plan.no_return.is_empty() {
-        let names: Vec<&str> = plan.no_return.iter().map(|(step, _)| step.as_str()).collect();
+        let names: Vec<&str> = plan
+            .no_return
+            .iter()
+            .map(|(step, _)| step.as_str())
+            .collect();
         let text = format!("no way back after: {}", names.join(", "));
         page.item(2, &text, Paint::Bad);
     }

@@ -49,7 +49,9 @@ impl Names<'_> {
             Expr::Value(value) => value.clone(),
             Expr::List(items) => items.iter().map(|item| self.value(item)).collect(),
             Expr::Map(map) => {
-                let known = map.iter().map(|(key, item)| (key.clone(), self.value(item)));
+                let known = map
+                    .iter()
+                    .map(|(key, item)| (key.clone(), self.value(item)));
                 Value::Object(known.collect::<Map<_, _>>())
             }
             Expr::Template { text, escape } => match self.known(expr) {

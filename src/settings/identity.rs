@@ -243,9 +243,7 @@ fn agent_keys() -> Vec<VotingKey> {
         .stderr(Stdio::null())
         .output();
     match listed {
-        Ok(output) if output.status.success() => {
-            of_agent(&String::from_utf8_lossy(&output.stdout))
-        }
+        Ok(output) if output.status.success() => of_agent(&String::from_utf8_lossy(&output.stdout)),
         _ => Vec::new(),
     }
 }

@@ -511,7 +511,10 @@ impl Driver<'_> {
                     step: read.clone(),
                     call: CallKind::Action,
                 };
-                let reads = self.state.plan_step(step).and_then(|gate| gate.gate.as_ref());
+                let reads = self
+                    .state
+                    .plan_step(step)
+                    .and_then(|gate| gate.gate.as_ref());
                 let at = reads.and_then(|gate| {
                     let local = |id: &StepId| read.as_str().rsplit('/').next() == Some(id.as_str());
                     gate.reads.iter().position(local)

@@ -33,7 +33,11 @@ pub(super) fn votes(plan: &Plan, steps: &PlanSteps<'_>, scripted: &[TestVote]) -
         .collect();
     for step in plan.steps.iter() {
         let demanded = step.gate.as_ref().is_some_and(|gate| gate.demanded);
-        if demanded && !scripted.iter().any(|vote| names(&vote.gate.value, &step.id)) {
+        if demanded
+            && !scripted
+                .iter()
+                .any(|vote| names(&vote.gate.value, &step.id))
+        {
             all.extend(named(plan, steps, &unnamed(&step.id, Vote::Approve)));
         }
     }

@@ -111,7 +111,12 @@ impl ScriptedWorld<'_> {
         };
         let last = || {
             let (_, replies) = self.case.steps.get(script_key(self.case, &target)?)?;
-            Some(replies.iter().map(|reply| reply.times.unwrap_or(1) as usize).sum::<usize>())
+            Some(
+                replies
+                    .iter()
+                    .map(|reply| reply.times.unwrap_or(1) as usize)
+                    .sum::<usize>(),
+            )
         };
         let none_left = reply(self.case, &target, again.answered).is_none();
         let answered = match last().filter(|_| none_left) {

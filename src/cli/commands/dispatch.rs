@@ -1,8 +1,8 @@
 //! From the parsed command to its file.
 
 use super::{
-    actions, audit, cancel, check, completions, exec, explain, inbox, init, logs, lsp, obligations, plan, repository, review, runs,
-    schema, test, version, vote,
+    actions, audit, cancel, check, completions, exec, explain, inbox, init, logs, lsp, obligations,
+    plan, repository, review, runs, schema, test, version, vote,
 };
 use crate::cli::args::Command;
 use crate::cli::context::Context;

@@ -49,12 +49,7 @@ pub(super) fn run(context: &Context, args: &InboxArgs) -> Result<ExitStatus, Cli
 }
 
 /// The open gates of a run.
-fn gates_of(
-    context: &Context,
-    booth: &Booth,
-    keys: &VotingKeys,
-    now: Timestamp,
-) -> Vec<InboxGate> {
+fn gates_of(context: &Context, booth: &Booth, keys: &VotingKeys, now: Timestamp) -> Vec<InboxGate> {
     let me = person(context, booth, keys);
     let open = booth.state.open_gates();
     open.iter()

@@ -42,9 +42,7 @@ pub(super) fn owed(
         let booth = Booth::open(record, run)?;
         let me = person(context, &booth, keys);
         reviews.push(InboxReview {
-            mine: over
-                && obligation.closed.is_none()
-                && booth.may_review(&me.name).is_ok(),
+            mine: over && obligation.closed.is_none() && booth.may_review(&me.name).is_ok(),
             typed: booth.places.prefix.clone(),
             obligation,
         });

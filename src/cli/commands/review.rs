@@ -33,7 +33,10 @@ pub(super) fn run(context: &Context, args: &ReviewArgs) -> Result<ExitStatus, Cl
             "runbook review {} --accept --comment TEXT",
             args.run
         ))
-        .next(format!("or vote: runbook approve {} --comment TEXT", args.run))),
+        .next(format!(
+            "or vote: runbook approve {} --comment TEXT",
+            args.run
+        ))),
         _ => show(context, args),
     }
 }
@@ -160,7 +163,10 @@ fn closed(
         Ok(()) => Ok((booth, me.actor)),
         Err(StoreError::Conflict { .. }) => Err(CliError::new(
             ErrorKind::Usage,
-            format!("somebody reviewed run {} at the same time", booth.places.prefix),
+            format!(
+                "somebody reviewed run {} at the same time",
+                booth.places.prefix
+            ),
         )
         .next(format!("runbook review {}", booth.places.prefix))),
         Err(error) => Err(error.into()),
@@ -174,7 +180,9 @@ fn allowed(booth: &Booth, me: &Identity) -> Result<(), CliError> {
         Err(CliError::new(ErrorKind::Usage, why).next(format!("runbook review {prefix}")))
     };
     if booth.state.emergency().is_none() {
-        return refused(format!("run {prefix} is no emergency run: it owes no review"));
+        return refused(format!(
+            "run {prefix} is no emergency run: it owes no review"
+        ));
     }
     if booth.run.outcome.is_none() {
         return Err(CliError::new(

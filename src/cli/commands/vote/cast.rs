@@ -53,8 +53,14 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
     }
     seal(&booth, &gate, &me, &mut ballot, now)?;
     // The engine's own judgement, before anything is stored.
-    let after = with_vote(&booth.state, &gate.step, &me.actor, &ballot, now)
-        .map_err(|why| refused(&booth, &gate, now, &format!("your vote cannot count: {why}")))?;
+    let after = with_vote(&booth.state, &gate.step, &me.actor, &ballot, now).map_err(|why| {
+        refused(
+            &booth,
+            &gate,
+            now,
+            &format!("your vote cannot count: {why}"),
+        )
+    })?;
     if let Some(why) = ignored(&after, &gate, now) {
         let why = format!("your vote cannot count: {why}");
         return Err(refused(&booth, &gate, now, &why));

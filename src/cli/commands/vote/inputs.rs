@@ -23,8 +23,10 @@ pub(super) fn filled_in(
     if say.vote != Vote::Approve {
         return match say.inputs.is_empty() {
             true => Ok(Map::new()),
-            false => Err(problem("only an approval fills in what a gate asks for".to_owned())
-                .next(format!("leave out --input: runbook reject {typed}"))),
+            false => Err(
+                problem("only an approval fills in what a gate asks for".to_owned())
+                    .next(format!("leave out --input: runbook reject {typed}")),
+            ),
         };
     }
     let mut values = Map::new();
@@ -54,7 +56,10 @@ pub(super) fn filled_in(
     if missing.is_empty() {
         return Ok(values);
     }
-    let names: Vec<String> = missing.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let names: Vec<String> = missing
+        .iter()
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
     let error = problem(format!(
         "the gate `{}` asks you to fill in {}",
         gate.step,
@@ -64,12 +69,12 @@ pub(super) fn filled_in(
         .iter()
         .map(|(name, input)| format!("--input {name}={}", placeholder(input)))
         .collect();
-    let error = missing.iter().fold(error, |error, (name, input)| {
-        match &input.description {
+    let error = missing
+        .iter()
+        .fold(error, |error, (name, input)| match &input.description {
             Some(what) => error.next(format!("{name} ({}): {what}", input.ty)),
             None => error.next(format!("{name} is of type {}", input.ty)),
-        }
-    });
+        });
     Err(error.next(format!("runbook approve {typed} {}", flags.join(" "))))
 }
 

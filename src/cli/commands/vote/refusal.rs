@@ -21,9 +21,9 @@ pub(super) fn refusal(
     let electorate = booth.state.electorate(&gate.step)?;
     if let Some(why) = electorate.refusal(&me.actor) {
         let name = &me.actor.name;
-        let unsigned = electorate.policy.is_some_and(|policy| {
-            policy.require_signatures && !electorate.excluded.contains(name)
-        });
+        let unsigned = electorate
+            .policy
+            .is_some_and(|policy| policy.require_signatures && !electorate.excluded.contains(name));
         if electorate.excluded.contains(name)
             && let Some(why) = excluded(booth, name)
         {
@@ -37,9 +37,11 @@ pub(super) fn refusal(
                 "name your key: runbook {} {typed} --key FILE",
                 command(say.vote)
             );
-            return Some(CliError::new(ErrorKind::Usage, why).next(key).next(
-                "or have it asked for its passphrase by an agent: ssh-add FILE",
-            ));
+            return Some(
+                CliError::new(ErrorKind::Usage, why)
+                    .next(key)
+                    .next("or have it asked for its passphrase by an agent: ssh-add FILE"),
+            );
         }
         return Some(refused(booth, gate, now, &why));
     }
@@ -52,9 +54,7 @@ pub(super) fn refusal(
                 format!("the run cannot be sent back to `{to}`: {why}"),
             )
             .next(format!("see what can be undone: runbook review {typed}"))
-            .next(format!(
-                "or end it: runbook reject {typed} --comment TEXT"
-            )),
+            .next(format!("or end it: runbook reject {typed} --comment TEXT")),
         );
     }
     if say.vote == Vote::Withdraw && !has_voted(booth, gate, &me.actor.name) {
@@ -138,7 +138,10 @@ fn excluded(booth: &Booth, name: &str) -> Option<String> {
 
 /// Whether a vote of this person stands in this round.
 fn has_voted(booth: &Booth, gate: &GateView, name: &str) -> bool {
-    let votes = booth.state.node(&gate.step).map_or(&[][..], |node| &node.votes);
+    let votes = booth
+        .state
+        .node(&gate.step)
+        .map_or(&[][..], |node| &node.votes);
     let mut own = votes.iter().rev();
     own.find(|vote| vote.round == gate.round && vote.actor.name == name)
         .is_some_and(|vote| vote.vote != Vote::Withdraw)

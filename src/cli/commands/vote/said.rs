@@ -72,7 +72,11 @@ pub(super) fn already(
 ) -> Option<CastVote> {
     let votes = &booth.state.node(&gate.step)?.votes;
     let of_mine = |vote: &&CastVote| vote.round == gate.round && vote.actor.name == name;
-    let (at, last) = votes.iter().enumerate().rev().find(|(_, vote)| of_mine(vote))?;
+    let (at, last) = votes
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(_, vote)| of_mine(vote))?;
     let same = last.vote == ballot.vote && last.inputs == ballot.inputs && last.to == ballot.to;
     // What does not count (any more) is said again.
     let ignored = booth.state.judge(&gate.step, now)?.ignored;
