@@ -15,8 +15,9 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::{Markdown, Record, layout};
+use crate::cli::remote_record::remote_url;
 use crate::report::safe_text;
-use crate::settings::{SystemClock, remote_from};
+use crate::settings::SystemClock;
 use crate::store::{SqliteStore, StateLayout};
 
 pub(super) fn run(context: &Context, args: &AuditArgs) -> Result<ExitStatus, CliError> {
@@ -42,22 +43,10 @@ fn push_trail(context: &Context, remote: Option<&str>) -> Result<ExitStatus, Cli
                 .next("runbook exec RUNBOOK"),
         );
     }
-    let repository = settings.repository().ok();
-    let policy = match &repository {
-        Some(repository) => AuditPolicy::read(&repository.policy_file())?.unwrap_or_default(),
-        None => AuditPolicy::default(),
-    };
-    let root = repository.map_or_else(|| settings.start.clone(), |r| r.root().to_path_buf());
-    let url = match remote {
-        Some(url) => Some(remote_from(url, &settings.start)),
-        None => settings.audit_remote(policy.remote.as_deref(), &root),
-    };
-    let Some(url) = url else {
-        return Err(
-            CliError::new(ErrorKind::Usage, "the audit trail has no remote")
-                .next("runbook audit push --remote URL")
-                .next("for always: `audit: { remote: URL }` in runbooks/policy.yaml"),
-        );
+    let url = remote_url(context, remote)?;
+    let policy = match settings.repository() {
+        Ok(repository) => AuditPolicy::read(&repository.policy_file())?.unwrap_or_default(),
+        Err(_) => AuditPolicy::default(),
     };
     let key = policy.host_key(context)?;
     let remote = Remote::new(&url, settings.terminal.can_ask);

@@ -21,9 +21,6 @@ pub(super) fn refusal(
     let electorate = booth.state.electorate(&gate.step)?;
     if let Some(why) = electorate.refusal(&me.actor) {
         let name = &me.actor.name;
-        let unsigned = electorate
-            .policy
-            .is_some_and(|policy| policy.require_signatures && !electorate.excluded.contains(name));
         if electorate.excluded.contains(name)
             && let Some(why) = excluded(booth, name)
         {
