@@ -183,6 +183,11 @@ impl VotingKey {
         })
     }
 
+    /// Whether it signs without asking for a passphrase here.
+    pub fn signs_alone(&self) -> bool {
+        !matches!(self.way, Way::Keygen(_))
+    }
+
     /// An armoured signature of a text as a vote. A program that has to ask for a passphrase or for a
     /// touch does so at the terminal.
     ///

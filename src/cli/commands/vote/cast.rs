@@ -12,8 +12,8 @@ use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::Record;
 use crate::cli::remote_record::RemoteRecord;
 use crate::event::{Ballot, SignedVote, Vote, VoteStatement};
-use crate::report::with_vote;
-use crate::run::GateView;
+use crate::report::{ignored_vote, with_vote};
+use crate::run::{GateView, RunState};
 use crate::settings::{Identity, SystemClock, VotingKey};
 use crate::store::RequestKind;
 
@@ -56,7 +56,7 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
         let said = Said::new(&booth, &gate, &me, &ballot, &booth.state, driven, now);
         return tell(context, said.again(standing));
     }
-    seal(&booth, &gate, &me, &mut ballot, now)?;
+    seal(&booth.state, &gate, &me, &mut ballot, now)?;
     // The engine's own judgement, before anything is stored.
     let after = with_vote(&booth.state, &gate.step, &me.actor, &ballot, now).map_err(|why| {
         refused(
@@ -66,7 +66,7 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
             &format!("your vote cannot count: {why}"),
         )
     })?;
-    if let Some(why) = ignored(&after, &gate, now) {
+    if let Some(why) = ignored_vote(&after, &gate.step, now) {
         let why = format!("your vote cannot count: {why}");
         return Err(refused(&booth, &gate, now, &why));
     }
@@ -160,8 +160,11 @@ fn identify(
 }
 
 /// Gives the vote its id, and its signature if there is a key.
-fn seal(
-    booth: &Booth,
+///
+/// # Errors
+/// When the key does not sign.
+pub(in crate::cli) fn seal(
+    state: &RunState,
     gate: &GateView,
     me: &Identity,
     ballot: &mut Ballot,
@@ -169,13 +172,16 @@ fn seal(
 ) -> Result<(), CliError> {
     let id = new_id(now);
     ballot.id = Some(id.clone());
-    let Some(key) = &me.key else { return Ok(()) };
+    let (Some(key), Some(run)) = (&me.key, state.run()) else {
+        return Ok(());
+    };
+    let plan = state.plan();
     let statement = VoteStatement {
         format: 1,
         id,
-        run: booth.run.id,
-        runbook: booth.run.runbook.clone(),
-        environment: booth.run.environment.clone(),
+        run,
+        runbook: plan.runbook.name.clone(),
+        environment: plan.environment.name.clone(),
         gate: Some(gate.step.clone()),
         round: ballot.round,
         plan_digest: ballot.plan_digest,
@@ -210,12 +216,4 @@ pub(in crate::cli::commands) fn signed(
         statement,
         signature,
     }))
-}
-
-/// Why the vote that came last counts for nothing, if so.
-fn ignored(after: &crate::run::RunState, gate: &GateView, now: Timestamp) -> Option<String> {
-    let last = after.node(&gate.step)?.votes.len().checked_sub(1)?;
-    let judgement = after.judge(&gate.step, now)?;
-    let found = judgement.ignored.into_iter().find(|(at, _)| *at == last);
-    found.map(|(_, why)| why)
 }
