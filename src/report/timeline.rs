@@ -9,7 +9,7 @@ use crate::base::{AttemptNo, Digest, Map, RunId, StepId, Timestamp, Value};
 use crate::event::{
     Actor, EventKind, LogRef, Outcome, RollbackCause, RollbackResult, RunEvent, SkipReason,
 };
-use crate::plan::{Plan, PlanPart};
+use crate::plan::{Plan, PlanPart, PlanStep};
 
 /// How the run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,9 +86,9 @@ pub struct Timeline {
     pub finally_at: Option<Timestamp>,
     /// How it ended.
     pub finish: Option<Finish>,
-    index: HashMap<StepId, usize>,
+    pub(super) index: HashMap<StepId, usize>,
     roots: Vec<usize>,
-    plan: Option<Arc<Plan>>,
+    pub(super) plan: Option<Arc<Plan>>,
 }
 
 impl Timeline {
@@ -106,8 +106,9 @@ impl Timeline {
             }
         }
         let nested = timeline.rows.iter().any(|row| row.kind != RowKind::Step);
-        // Only a plan with something to unfold is needed again.
-        timeline.plan = nested.then(|| Arc::new(plan.clone()));
+        let has_gate = plan.steps.iter().any(PlanStep::is_gate);
+        // Only a plan with something to unfold, or that may be sent back, is needed again.
+        timeline.plan = (nested || has_gate).then(|| Arc::new(plan.clone()));
         timeline
     }
 
@@ -211,6 +212,8 @@ impl Timeline {
                     self.row_mut(step).undo();
                 }
             }
+            EventKind::RewindStarted { to, .. } => self.rewind_started(to),
+            EventKind::RewindFinished { to, .. } => self.rewind_finished(to),
             EventKind::FinallyStarted => self.finally_at = Some(at),
             EventKind::RunFinished {
                 outcome,
