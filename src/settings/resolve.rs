@@ -111,7 +111,7 @@ impl Settings {
 }
 
 /// A URL (`ssh://…`, `git@host:path`) as it is, a path as it is meant from `base`.
-fn remote_from(remote: &str, base: &Path) -> String {
+pub fn remote_from(remote: &str, base: &Path) -> String {
     let before_slash = remote.split('/').next().unwrap_or_default();
     if before_slash.contains(':') {
         return remote.to_owned();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Output, TestEnv};
 
-const GREET: &str = "runbook: v1\nname: greet\nsteps:\n  - id: hello\n    uses: shell\n    with: { run: echo hello }\n    rollback: { irreversible: nothing to undo }\n";
+const GREET: &str = "runbook: v1\nname: greet\nsteps:\n  - id: hello\n    uses: shell\n    with: { script: echo hello }\n    rollback: { irreversible: true, reason: nothing to undo }\n";
 
 fn env() -> TestEnv {
     TestEnv::with_runbook("greet", GREET)

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use pollster::block_on;
 
-use super::push::push;
+use super::push::{PushReport, push};
 use super::transport::{Remote, RemoteError};
 use super::votes::fetch_votes;
 use crate::audit::error::AuditError;
+use crate::audit::ssh::SigningKey;
 use crate::base::{Clock, EventSeq, RunId};
 use crate::event::{Actor, Ballot, EventKind};
 use crate::store::{RequestKind, RunStore};
@@ -28,6 +29,8 @@ pub struct LinkParts {
     pub remote: Remote,
     /// This host.
     pub host: String,
+    /// Signs what joins two trails.
+    pub key: Option<SigningKey>,
     /// Where votes are left for the engine.
     pub store: Arc<dyn RunStore>,
     /// Time.
@@ -138,7 +141,7 @@ impl Worker {
         loop {
             let (news, run, finish) = self.wait();
             let pushed = match (news || finish) && !self.shared.lock().abandoned {
-                true => push(&self.parts.trail, &self.parts.remote, &self.parts.host).map(drop),
+                true => self.push().map(drop),
                 false => Ok(()),
             };
             if finish {
@@ -153,6 +156,17 @@ impl Worker {
                 let _ = self.votes.bring(run);
             }
         }
+    }
+
+    fn push(&self) -> Result<PushReport, RemoteError> {
+        let LinkParts {
+            trail,
+            remote,
+            host,
+            key,
+            ..
+        } = &self.parts;
+        push(trail, remote, host, key.as_ref())
     }
 
     /// Sleeps until there is news, or until it is time to look for votes.

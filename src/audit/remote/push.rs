@@ -1,11 +1,13 @@
 //! Pushing, and joining what other hosts pushed. Never forced: a remote only ever grows.
 
+use std::path::Path;
+
 use git2::{Oid, Signature, Time};
 
 use super::merge::{self, Clash};
 use super::transport::{Remote, RemoteError, SEEN, absolute};
-use crate::audit::repository::{BRANCH, TrailRepository};
-use std::path::Path;
+use crate::audit::repository::{BRANCH, NewCommit, TrailRepository};
+use crate::audit::ssh::SigningKey;
 
 /// How often another host may push between our look and our push.
 const MAX_RACES: usize = 20;
@@ -22,11 +24,16 @@ pub struct PushReport {
 }
 
 /// Makes the trail at `path` and the remote the same, each with what the other had. `host` names
-/// this one in a joining commit.
+/// this one in a joining commit, and `key` signs it.
 ///
 /// # Errors
 /// [`RemoteError`]; then the remote is as it was, and the trail has at most learned what the remote has.
-pub fn push(path: &Path, remote: &Remote, host: &str) -> Result<PushReport, RemoteError> {
+pub fn push(
+    path: &Path,
+    remote: &Remote,
+    host: &str,
+    key: Option<&SigningKey>,
+) -> Result<PushReport, RemoteError> {
     let path = absolute(path)?;
     let trail = TrailRepository::open(&path)?;
     let push = Push {
@@ -34,6 +41,7 @@ pub fn push(path: &Path, remote: &Remote, host: &str) -> Result<PushReport, Remo
         trail: &trail,
         remote,
         host,
+        key,
     };
     let mut report = PushReport::default();
     for _ in 0..MAX_RACES {
@@ -71,6 +79,7 @@ struct Push<'a> {
     trail: &'a TrailRepository,
     remote: &'a Remote,
     host: &'a str,
+    key: Option<&'a SigningKey>,
 }
 
 impl Push<'_> {
@@ -174,22 +183,17 @@ impl Push<'_> {
         } else {
             report.merged = true;
             let at = ours.time().seconds().max(their_tip.time().seconds());
-            let who = Signature::new(
-                "runbook",
-                &format!("runbook@{}", self.host),
-                &Time::new(at, 0),
-            )
-            .map_err(failed)?;
+            let email = format!("runbook@{}", self.host);
+            let who = || Signature::new("runbook", &email, &Time::new(at, 0)).map_err(failed);
+            let new = NewCommit {
+                files: Vec::new(),
+                message: &merge::message(&their_tip, taken),
+                author: who()?,
+                committer: who()?,
+                key: self.key,
+            };
             let tree = git.find_tree(tree).map_err(failed)?;
-            git.commit(
-                None,
-                &who,
-                &who,
-                &merge::message(&their_tip, taken),
-                &tree,
-                &[&ours, &their_tip],
-            )
-            .map_err(failed)?
+            self.trail.commit(&new, &tree, &[&ours, &their_tip])?
         };
         report.fetched += self.ahead(their, Some(mine))?;
         git.reference_matching(BRANCH, joined, true, mine, "join")

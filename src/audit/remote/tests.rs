@@ -70,6 +70,7 @@ fn record(host: &Path, run: RunId, events: &[&str], at: i64) {
     let who = || Signature::new("runbook", "runbook@host", &Time::new(at, 0)).expect("valid");
     let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
     let commit = NewCommit {
+        key: None,
         files: vec![
             (format!("{}/events.jsonl", folder(run)), lines.into_bytes()),
             (format!("{}/plan.json", folder(run)), b"{}".to_vec()),
@@ -77,6 +78,7 @@ fn record(host: &Path, run: RunId, events: &[&str], at: i64) {
         message: "events\n",
         author: who(),
         committer: who(),
+        key: None,
     };
     assert!(
         trail
@@ -98,22 +100,22 @@ fn two_hosts_share_one_remote_and_both_end_with_everything() {
     let place = Place::new();
     let (remote, a, b) = (place.remote(), place.host("a"), place.host("b"));
     assert_eq!(
-        push(&a, &remote, "a").expect("nothing to do"),
+        push(&a, &remote, "a", None).expect("nothing to do"),
         PushReport::default()
     );
     record(&a, run(1), &["one"], 10);
-    let first = push(&a, &remote, "a").expect("pushes");
+    let first = push(&a, &remote, "a", None).expect("pushes");
     assert_eq!((first.pushed, first.fetched, first.merged), (1, 0, false));
 
     record(&b, run(2), &["two"], 20);
     record(&b, run(3), &["three"], 30);
-    let second = push(&b, &remote, "b").expect("joins");
+    let second = push(&b, &remote, "b", None).expect("joins");
     assert_eq!((second.pushed, second.fetched, second.merged), (3, 1, true));
 
     record(&a, run(1), &["one", "more"], 40);
-    let third = push(&a, &remote, "a").expect("joins");
+    let third = push(&a, &remote, "a", None).expect("joins");
     assert!(third.merged && third.fetched == 3, "{third:?}");
-    let fourth = push(&b, &remote, "b").expect("takes over");
+    let fourth = push(&b, &remote, "b", None).expect("takes over");
     assert_eq!(
         (fourth.pushed, fourth.fetched, fourth.merged),
         (0, 2, false)
@@ -149,13 +151,13 @@ fn hosts_that_push_at_the_same_moment_lose_nothing() {
             scope.spawn(move || {
                 for round in 0..3 {
                     record(host, run(n as u64), &["x"; 3][..=round], 10);
-                    push(host, &remote, "h").expect("pushes");
+                    push(host, &remote, "h", None).expect("pushes");
                 }
             });
         }
     });
     let last = place.host("last");
-    push(&last, &place.remote(), "last").expect("takes over");
+    push(&last, &place.remote(), "last", None).expect("takes over");
     for n in 0..4 {
         assert_eq!(
             events(&last, run(n)).as_deref(),
@@ -170,9 +172,9 @@ fn a_remote_that_was_rewritten_or_says_otherwise_is_not_touched() {
     let place = Place::new();
     let (remote, a, b) = (place.remote(), place.host("a"), place.host("b"));
     record(&a, run(1), &["one"], 10);
-    push(&a, &remote, "a").expect("pushes");
+    push(&a, &remote, "a", None).expect("pushes");
     record(&b, run(1), &["other"], 10);
-    let refused = push(&b, &remote, "b");
+    let refused = push(&b, &remote, "b", None);
     assert!(
         matches!(&refused, Err(RemoteError::Diverged { run: told, .. }) if *told == run(1)),
         "{refused:?}"
@@ -188,13 +190,13 @@ fn a_remote_that_was_rewritten_or_says_otherwise_is_not_touched() {
     );
     place.git("remote.git", &["update-ref", "refs/heads/main", &forged]);
     record(&a, run(2), &["two"], 20);
-    let told = push(&a, &remote, "a");
+    let told = push(&a, &remote, "a", None);
     assert!(
         matches!(&told, Err(RemoteError::Rewritten { before, .. }) if *before == kept),
         "{told:?}"
     );
     place.git("remote.git", &["update-ref", "-d", "refs/heads/main"]);
-    let told = push(&a, &remote, "a");
+    let told = push(&a, &remote, "a", None);
     assert!(
         matches!(told, Err(RemoteError::Rewritten { .. })),
         "{told:?}"
@@ -207,7 +209,7 @@ fn a_remote_that_cannot_be_reached_is_said_in_the_words_of_git() {
     let a = place.host("a");
     record(&a, run(1), &["one"], 10);
     let nowhere = Remote::new(&place.path("nowhere.git").display().to_string(), false);
-    let told = push(&a, &nowhere, "a")
+    let told = push(&a, &nowhere, "a", None)
         .expect_err("is not there")
         .to_string();
     assert!(
@@ -341,6 +343,7 @@ mod link {
             trail,
             remote: place.remote(),
             host: "engine".to_owned(),
+            key: None,
             store,
             clock: Arc::new(Still),
             pause: Duration::from_millis(5),
@@ -409,7 +412,7 @@ mod link {
             place.git("remote.git", &["rev-parse", "main"])
         );
         assert_eq!(
-            push(&ada, &parts.remote, "ada")
+            push(&ada, &parts.remote, "ada", None)
                 .expect("takes over")
                 .fetched,
             1

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::audit::{
-    AuditEntry, AuditFilter, AuditTrail, Finding, Signer, Verification, VerifyOptions, export, log,
-    prune, restore_store, unbundle, verify_trail,
+    AuditEntry, AuditFilter, AuditTrail, Finding, Remote, Signer, Verification, VerifyOptions,
+    export, log, prune, push, restore_store, unbundle, verify_trail,
 };
 use crate::base::{Clock as _, RunId, Timestamp};
 use crate::cli::args::{AuditArgs, AuditCommand, AuditExportArgs, AuditPruneArgs, AuditVerifyArgs};
@@ -16,7 +16,7 @@ use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::{Markdown, Record, layout};
 use crate::report::safe_text;
-use crate::settings::SystemClock;
+use crate::settings::{SystemClock, remote_from};
 use crate::store::{SqliteStore, StateLayout};
 
 pub(super) fn run(context: &Context, args: &AuditArgs) -> Result<ExitStatus, CliError> {
@@ -29,7 +29,68 @@ pub(super) fn run(context: &Context, args: &AuditArgs) -> Result<ExitStatus, Cli
             false => restore(context),
         },
         AuditCommand::Prune(args) => prune_logs(context, args),
+        AuditCommand::Push { remote } => push_trail(context, remote.as_deref()),
     }
+}
+
+fn push_trail(context: &Context, remote: Option<&str>) -> Result<ExitStatus, CliError> {
+    let settings = &context.settings;
+    let layout = layout(settings)?;
+    if !layout.audit_git().exists() {
+        return Err(
+            CliError::new(ErrorKind::Usage, "there is no audit trail to push yet")
+                .next("runbook exec RUNBOOK"),
+        );
+    }
+    let repository = settings.repository().ok();
+    let policy = match &repository {
+        Some(repository) => AuditPolicy::read(&repository.policy_file())?.unwrap_or_default(),
+        None => AuditPolicy::default(),
+    };
+    let root = repository.map_or_else(|| settings.start.clone(), |r| r.root().to_path_buf());
+    let url = match remote {
+        Some(url) => Some(remote_from(url, &settings.start)),
+        None => settings.audit_remote(policy.remote.as_deref(), &root),
+    };
+    let Some(url) = url else {
+        return Err(
+            CliError::new(ErrorKind::Usage, "the audit trail has no remote")
+                .next("runbook audit push --remote URL")
+                .next("for always: `audit: { remote: URL }` in runbooks/policy.yaml"),
+        );
+    };
+    let key = policy.host_key(context)?;
+    let remote = Remote::new(&url, settings.terminal.can_ask);
+    let report = push(
+        &layout.audit_git(),
+        &remote,
+        &settings.actor.host,
+        key.as_ref(),
+    )?;
+    if context.out.is_json() {
+        context.out.json(&json!({
+            "remote": url,
+            "pushed": report.pushed,
+            "fetched": report.fetched,
+            "merged": report.merged,
+        }))?;
+        return Ok(ExitStatus::SUCCEEDED);
+    }
+    let commits = |n: usize| match n {
+        1 => "1 commit".to_owned(),
+        n => format!("{n} commits"),
+    };
+    let joined = if report.merged {
+        ", joined with those of other hosts"
+    } else {
+        ""
+    };
+    context.out.line(format_args!(
+        "pushed {}, took over {}{joined}",
+        commits(report.pushed),
+        commits(report.fetched)
+    ))?;
+    Ok(ExitStatus::SUCCEEDED)
 }
 
 fn story(context: &Context, run: Option<&str>, limit: u32) -> Result<ExitStatus, CliError> {
