@@ -31,7 +31,6 @@ mod review;
 mod review_record;
 mod review_steps;
 mod review_text;
-mod rewound;
 #[cfg(test)]
 mod robustness;
 mod rows;

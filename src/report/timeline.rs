@@ -10,7 +10,7 @@ use crate::event::{
     Actor, Emergency, EventKind, LastChange, LogRef, Outcome, RollbackCause, RollbackResult,
     RunEvent, SkipReason,
 };
-use crate::plan::{Plan, PlanPart, PlanStep};
+use crate::plan::{Plan, PlanPart};
 
 /// The action of a gate.
 const GATE: &str = "approval";
@@ -96,9 +96,9 @@ pub struct Timeline {
     pub finally_at: Option<Timestamp>,
     /// How it ended.
     pub finish: Option<Finish>,
-    pub(super) index: HashMap<StepId, usize>,
+    index: HashMap<StepId, usize>,
     roots: Vec<usize>,
-    pub(super) plan: Option<Arc<Plan>>,
+    plan: Option<Arc<Plan>>,
 }
 
 impl Timeline {
@@ -116,15 +116,9 @@ impl Timeline {
             }
         }
         let nested = timeline.rows.iter().any(|row| row.kind != RowKind::Step);
-<<<<<<< HEAD
-        let has_gate = plan.steps.iter().any(PlanStep::is_gate);
-        // Only a plan with something to unfold, or that may be sent back, is needed again.
-        timeline.plan = (nested || has_gate).then(|| Arc::new(plan.clone()));
-=======
         // Only a plan with something to unfold, or that may be sent back, is needed again.
         let gated = timeline.rows.iter().any(|row| row.uses == GATE);
         timeline.plan = (nested || gated).then(|| Arc::new(plan.clone()));
->>>>>>> main
         timeline
     }
 
@@ -234,17 +228,12 @@ impl Timeline {
                     self.row_mut(step).undo();
                 }
             }
-<<<<<<< HEAD
-            EventKind::RewindStarted { to, .. } => self.rewind_started(to),
-            EventKind::RewindFinished { to, .. } => self.rewind_finished(to),
-=======
             EventKind::RewindStarted { steps, .. } => {
                 for step in steps {
                     self.row_mut(step).undo();
                 }
             }
             EventKind::RewindFinished { to, .. } => self.rewound(to),
->>>>>>> main
             EventKind::FinallyStarted => self.finally_at = Some(at),
             EventKind::RunFinished {
                 outcome,

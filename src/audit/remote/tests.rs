@@ -70,7 +70,6 @@ fn record(host: &Path, run: RunId, events: &[&str], at: i64) {
     let who = || Signature::new("runbook", "runbook@host", &Time::new(at, 0)).expect("valid");
     let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
     let commit = NewCommit {
-        key: None,
         files: vec![
             (format!("{}/events.jsonl", folder(run)), lines.into_bytes()),
             (format!("{}/plan.json", folder(run)), b"{}".to_vec()),
