@@ -65,14 +65,24 @@ mod tests {
 
     #[test]
     fn what_is_no_key_of_use_is_told_apart() {
-        for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 !", "{{ x }}", "ä"] {
+        for text in [
+            "",
+            "ssh-ed25519",
+            "ssh-ed25519 AAAA",
+            "ssh-ed25519 !",
+            "{{ x }}",
+            "ä",
+        ] {
             assert!(
                 matches!(parse_ssh_key(text), Err(InvalidSshKey::NotAKey(_))),
                 "{text}"
             );
         }
         let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==";
-        assert!(matches!(parse_ssh_key(private), Err(InvalidSshKey::Private)));
+        assert!(matches!(
+            parse_ssh_key(private),
+            Err(InvalidSshKey::Private)
+        ));
         let other = parse_ssh_key(P384);
         assert!(
             matches!(

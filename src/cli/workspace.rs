@@ -9,7 +9,9 @@ use super::args::ParamArgs;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
-use crate::check::{CheckedRunbook, Runbooks, check_environment, check_policy, check_policy_environments};
+use crate::check::{
+    CheckedRunbook, Runbooks, check_environment, check_policy, check_policy_environments,
+};
 use crate::handler::HandlerRegistry;
 use crate::handlers::builtin_registry;
 use crate::language::{

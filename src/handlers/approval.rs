@@ -20,17 +20,26 @@ pub(super) struct Input {
     /// Which rule of the policy says who may approve. Default: the runbook's risk.
     #[serde(default)]
     #[schemars(with = "Option<Risk>")]
-    #[expect(dead_code, reason = "declared for editors; it is read from the file, not from here")]
+    #[expect(
+        dead_code,
+        reason = "declared for editors; it is read from the file, not from here"
+    )]
     risk: Option<Value>,
     /// What the approver fills in: names with a type, as parameters have it.
     #[serde(default)]
     #[schemars(with = "Option<Map<String, Value>>")]
-    #[expect(dead_code, reason = "declared for editors; it is read from the file, not from here")]
+    #[expect(
+        dead_code,
+        reason = "declared for editors; it is read from the file, not from here"
+    )]
     inputs: Option<Value>,
     /// What happens when nobody approves in time. Default: as the policy says, else `deny`.
     #[serde(default)]
     #[schemars(with = "Option<OnExpiry>")]
-    #[expect(dead_code, reason = "declared for editors; it is read from the file, not from here")]
+    #[expect(
+        dead_code,
+        reason = "declared for editors; it is read from the file, not from here"
+    )]
     on_expiry: Option<Value>,
 }
 
@@ -86,18 +95,21 @@ that do not need the gate go on meanwhile.";
     const EFFECT: Effect = Effect::Read;
 
     fn examples() -> Vec<ActionExample> {
-        vec![ActionExample {
-            title: "Ask before going on, for at most an hour".to_owned(),
-            yaml: "\
+        vec![
+            ActionExample {
+                title: "Ask before going on, for at most an hour".to_owned(),
+                yaml: "\
 id: go
 uses: approval
 with: { message: Restart the service now? }
 timeout: 1h
 "
-            .to_owned(),
-        }, ActionExample {
-            title: "Let the approver say for how long, and wait for as long as it takes".to_owned(),
-            yaml: "\
+                .to_owned(),
+            },
+            ActionExample {
+                title: "Let the approver say for how long, and wait for as long as it takes"
+                    .to_owned(),
+                yaml: "\
 id: go
 uses: approval
 with:
@@ -108,8 +120,9 @@ with:
   on_expiry: park
 timeout: 1h
 "
-            .to_owned(),
-        }]
+                .to_owned(),
+            },
+        ]
     }
 
     async fn run(&self, _ctx: StepContext, _input: Input) -> Result<Output, StepError> {

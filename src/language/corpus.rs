@@ -40,10 +40,22 @@ const DECODER_ONLY: &[(&str, &str)] = &[
     ),
     ("runbook/long-duration", "a pattern cannot add up"),
     ("policy/business-hours", "a schema cannot compare two times"),
-    ("policy/no-time", "kept simple for editors: one pattern for all durations"),
-    ("policy/key-damaged", "a schema cannot read the numbers of a key"),
-    ("policy/member-twice", "kept simple for editors: only the decoder compares the items"),
-    ("policy/freeze-day", "a pattern does not know how many days a month has"),
+    (
+        "policy/no-time",
+        "kept simple for editors: one pattern for all durations",
+    ),
+    (
+        "policy/key-damaged",
+        "a schema cannot read the numbers of a key",
+    ),
+    (
+        "policy/member-twice",
+        "kept simple for editors: only the decoder compares the items",
+    ),
+    (
+        "policy/freeze-day",
+        "a pattern does not know how many days a month has",
+    ),
     (
         "runbook/param-bad-pattern",
         "a schema cannot compile a regular expression",

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::json;
 
 use super::decode::{
-    CALL_REFUSES, ENVIRONMENT, GATE, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules,
-    Shape, TEST, TYPES, failure_names,
+    CALL_REFUSES, ENVIRONMENT, GATE, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, POLICY,
+    Presence, RUNBOOK, Rules, Shape, TEST, TYPES, failure_names,
 };
 use super::yaml::{Limits, parse_yaml};
 use crate::base::{ByteSize, Diagnostics, HumanDuration, Map, SourceFile, Value};

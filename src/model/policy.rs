@@ -227,7 +227,10 @@ impl GateAsk {
     /// The type of what the gate gives, where `declared` is what its action declares.
     pub fn outputs_ty(&self, declared: &Ty) -> Ty {
         let inputs = self.inputs.iter();
-        gate_outputs_ty(declared, inputs.map(|(name, input)| (name, &input.ty.value)))
+        gate_outputs_ty(
+            declared,
+            inputs.map(|(name, input)| (name, &input.ty.value)),
+        )
     }
 }
 

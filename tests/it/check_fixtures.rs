@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile, Timestamp};
 use runbook::check::{
-    self, Runbooks, check_demands, check_environment, PolicyPlace, check_policy, check_policy_environments,
-    check_policy_place, check_protection, check_review,
+    self, PolicyPlace, Runbooks, check_demands, check_environment, check_policy,
+    check_policy_environments, check_policy_place, check_protection, check_review,
 };
 use runbook::handlers::builtin_registry;
 use runbook::language::{
@@ -152,7 +152,10 @@ impl Fixtures {
                         let place = PolicyPlace {
                             environments: vec![Some(&environment)],
                             now: Timestamp::from_unix_millis(
-                                today.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis(),
+                                today
+                                    .and_time(chrono::NaiveTime::MIN)
+                                    .and_utc()
+                                    .timestamp_millis(),
                             ),
                         };
                         check_policy_place(&policy, &place, &mut diags);

@@ -63,7 +63,10 @@ fn check_windows(policy: &Policy, now: NaiveDateTime, diags: &mut Diagnostics) {
         .collect();
     for environment in std::iter::once(None).chain(named.into_iter().map(Some)) {
         let holds = |named: &[Spanned<String>]| {
-            named.is_empty() || named.iter().any(|name| Some(name.value.as_str()) == environment)
+            named.is_empty()
+                || named
+                    .iter()
+                    .any(|name| Some(name.value.as_str()) == environment)
         };
         let windows: Vec<&PolicyWindow> = policy
             .windows
@@ -117,7 +120,11 @@ fn opens(
             let days = &window.days;
             let is_on = days.is_empty() || days.iter().any(|day| u32::from(day.value) == number);
             let (from, to) = window.hours.value;
-            let last = if to <= from { day + Duration::days(1) } else { day };
+            let last = if to <= from {
+                day + Duration::days(1)
+            } else {
+                day
+            };
             is_on && has_gap(minute(day, from).max(now), minute(last, to), frozen)
         })
     })
@@ -151,5 +158,8 @@ fn interval(freeze: &PolicyFreeze) -> Option<(NaiveDateTime, NaiveDateTime)> {
         }
         Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").ok(),
     };
-    Some((moment(&freeze.from.value, false)?, moment(&freeze.to.value, true)?))
+    Some((
+        moment(&freeze.from.value, false)?,
+        moment(&freeze.to.value, true)?,
+    ))
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::base::{Diagnostic, Diagnostics, Spanned, format_duration};
 use crate::check::codes;
-use crate::model::{EscalationLevel, OnExpiry, Policy, ResponseTime, Risk, RiskRule, RunbookSeverity};
+use crate::model::{
+    EscalationLevel, OnExpiry, Policy, ResponseTime, Risk, RiskRule, RunbookSeverity,
+};
 
 pub(super) fn check(policy: &Policy, diags: &mut Diagnostics) {
     let own = policy.environments.values().flat_map(|own| &own.risk);
@@ -16,9 +18,16 @@ pub(super) fn check(policy: &Policy, diags: &mut Diagnostics) {
             diags.push(
                 Diagnostic::warning(
                     codes::NO_CHAIN,
-                    format!("`{}` escalates, but there is nobody to tell", risk.value.as_str()),
+                    format!(
+                        "`{}` escalates, but there is nobody to tell",
+                        risk.value.as_str()
+                    ),
                 )
-                .at(&policy.source, on_expiry.span, "no `escalation` in this policy")
+                .at(
+                    &policy.source,
+                    on_expiry.span,
+                    "no `escalation` in this policy",
+                )
                 .help("say who is told: `escalation: { P1: [{ role: on-call, channel: ops }] }`"),
             );
         }
@@ -48,9 +57,15 @@ pub(super) fn check(policy: &Policy, diags: &mut Diagnostics) {
                         format_duration(expiry.value)
                     ),
                 )
-                .at(&policy.source, severity.span, "the last of it has no time to answer")
+                .at(
+                    &policy.source,
+                    severity.span,
+                    "the last of it has no time to answer",
+                )
                 .at(&policy.source, expiry.span, "lapses")
-                .help("shorten `respond_within`, lengthen `expiry`, or write `on_expiry: escalate`"),
+                .help(
+                    "shorten `respond_within`, lengthen `expiry`, or write `on_expiry: escalate`",
+                ),
             );
         }
     }

@@ -19,12 +19,9 @@ pub(super) fn check(policy: &Policy, diags: &mut Diagnostics) {
     for (name, role) in &policy.roles {
         if role.members.is_empty() && !needed.contains(name.as_str()) {
             diags.push(
-                Diagnostic::warning(
-                    codes::EMPTY_ROLE,
-                    format!("nobody has the role `{name}`"),
-                )
-                .at(&policy.source, role.span, "no members")
-                .help("add somebody to `members`, or take the role out"),
+                Diagnostic::warning(codes::EMPTY_ROLE, format!("nobody has the role `{name}`"))
+                    .at(&policy.source, role.span, "no members")
+                    .help("add somebody to `members`, or take the role out"),
             );
         }
     }
@@ -43,7 +40,11 @@ pub(super) fn check(policy: &Policy, diags: &mut Diagnostics) {
                         format!("one key belongs to both `{owner}` and `{name}`"),
                     )
                     .at(&policy.source, key.span, "the same key")
-                    .at(&policy.source, first, format!("already the key of `{owner}`"))
+                    .at(
+                        &policy.source,
+                        first,
+                        format!("already the key of `{owner}`"),
+                    )
                     .help("a signature must tell who voted: give each person a key of their own"),
                 );
             }

@@ -65,9 +65,16 @@ fn check_rules(policy: &Policy, environment: &Environment, diags: &mut Diagnosti
         diags.push(
             Diagnostic::error(
                 codes::NO_RISK_TABLE,
-                format!("`{}` is protected, but the policy has no `risk` table", name.value),
+                format!(
+                    "`{}` is protected, but the policy has no `risk` table",
+                    name.value
+                ),
             )
-            .at(&environment.source, name.span, "nobody could approve anything here")
+            .at(
+                &environment.source,
+                name.span,
+                "nobody could approve anything here",
+            )
             .help(format!(
                 "say who may approve, in {}: `risk: {{ low: {{ role: developer }} }}`",
                 policy.source.path
@@ -95,7 +102,10 @@ fn check_channels(policy: &Policy, protected: &[&Environment], diags: &mut Diagn
         }
         let mut finding = Diagnostic::error(
             codes::UNKNOWN_CHANNEL,
-            format!("nobody would be told: there is no channel `{}`", channel.value),
+            format!(
+                "nobody would be told: there is no channel `{}`",
+                channel.value
+            ),
         )
         .at(
             &policy.source,
@@ -105,7 +115,9 @@ fn check_channels(policy: &Policy, protected: &[&Environment], diags: &mut Diagn
         if without.len() < protected.len() {
             finding.severity = Severity::Warning;
         }
-        let known = protected.iter().flat_map(|environment| &environment.connections);
+        let known = protected
+            .iter()
+            .flat_map(|environment| &environment.connections);
         let known = known.filter(|(_, connection)| connection.kind.value == "notify");
         diags.push(match did_you_mean(&channel.value, known.map(|(n, _)| n.as_str())) {
             Some(near) if near != channel.value => finding.help(format!("did you mean `{near}`?")),

@@ -77,7 +77,11 @@ impl<'p> Setting<'p> {
     }
 
     fn switches(&self) -> [bool; 3] {
-        [self.self_approval, self.exclude_author, self.require_signatures]
+        [
+            self.self_approval,
+            self.exclude_author,
+            self.require_signatures,
+        ]
     }
 
     /// The people of each entry of a rule; `None` when a role is unknown, which is said elsewhere.
@@ -140,8 +144,11 @@ impl<'p> Setting<'p> {
             "`{name}` has no key, but only signed votes count{}",
             self.place
         );
-        let mut finding = Diagnostic::warning(codes::NO_KEY, message)
-            .at(&self.policy.source, person.span, "no `ssh_keys`");
+        let mut finding = Diagnostic::warning(codes::NO_KEY, message).at(
+            &self.policy.source,
+            person.span,
+            "no `ssh_keys`",
+        );
         if unmet {
             finding.severity = Severity::Error;
             finding = finding.at(
@@ -177,7 +184,11 @@ impl<'p> Setting<'p> {
                         }
                     ),
                 )
-                .at(&self.policy.source, quorum.span, "this could never be approved");
+                .at(
+                    &self.policy.source,
+                    quorum.span,
+                    "this could never be approved",
+                );
                 match self.policy.roles.get(role) {
                     Some(role) => finding.at(&self.policy.source, role.span, "the role"),
                     None => finding,
@@ -191,7 +202,11 @@ impl<'p> Setting<'p> {
                     list(&voters(places))
                 ),
             )
-            .at(&self.policy.source, rule.span, "this could never be approved"),
+            .at(
+                &self.policy.source,
+                rule.span,
+                "this could never be approved",
+            ),
         };
         finding.help("ask for fewer people, or give more people the role")
     }
@@ -246,18 +261,31 @@ impl<'p> Setting<'p> {
                     codes::NEEDS_SOMEBODY,
                     format!("`{word}` cannot be approved{place} without {names}"),
                 )
-                .at(source, rule.span, format!("nobody can open its gates when one of them {why}")
-                    .replace("one of them", if needed.len() == 1 { &names } else { "one of them" }))
+                .at(
+                    source,
+                    rule.span,
+                    format!("nobody can open its gates when one of them {why}").replace(
+                        "one of them",
+                        if needed.len() == 1 {
+                            &names
+                        } else {
+                            "one of them"
+                        },
+                    ),
+                )
                 .help("give more people the role, or ask for fewer of them"),
             );
         }
         if self.excluded() < 2 {
             return None;
         }
-        let pairs = all.iter().enumerate().flat_map(|(at, one)| {
-            all.iter().skip(at + 1).map(move |other| [*one, *other])
-        });
-        let [one, other] = pairs.into_iter().find(|pair| !can_fill(&without(places, pair)))?;
+        let pairs = all
+            .iter()
+            .enumerate()
+            .flat_map(|(at, one)| all.iter().skip(at + 1).map(move |other| [*one, *other]));
+        let [one, other] = pairs
+            .into_iter()
+            .find(|pair| !can_fill(&without(places, pair)))?;
         Some(
             Diagnostic::warning(
                 codes::NEEDS_SOMEBODY,
@@ -288,7 +316,11 @@ fn without<'p>(places: &Places<'p>, gone: &[&str]) -> Places<'p> {
 
 /// `a`, `b` and `c`.
 fn list(names: &BTreeSet<&str>) -> String {
-    let mut quoted: Vec<String> = names.iter().take(6).map(|name| format!("`{name}`")).collect();
+    let mut quoted: Vec<String> = names
+        .iter()
+        .take(6)
+        .map(|name| format!("`{name}`"))
+        .collect();
     if names.len() > quoted.len() {
         quoted.push(format!("{} more", names.len() - quoted.len()));
     }

@@ -24,8 +24,8 @@ mod verify;
 pub(super) use call::CALL_REFUSES;
 pub use environment::decode_environment;
 pub(super) use keys::{
-    ENVIRONMENT, GATE, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TEST,
-    TYPES, failure_names,
+    ENVIRONMENT, GATE, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK,
+    Rules, Shape, TEST, TYPES, failure_names,
 };
 pub use policy::decode_policy;
 pub use runbook::decode_runbook;

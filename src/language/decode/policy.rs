@@ -156,10 +156,7 @@ fn by_word<K: Copy, T>(
     good.then_some(found)
 }
 
-fn read_risks(
-    r: &mut Reader<'_>,
-    field: Option<Field>,
-) -> Option<Vec<(Spanned<Risk>, RiskRule)>> {
+fn read_risks(r: &mut Reader<'_>, field: Option<Field>) -> Option<Vec<(Spanned<Risk>, RiskRule)>> {
     by_word(r, field, &RISK, &RISKS, |r, field| {
         let f = r.object(Some(field), &RISK_RULE)?;
         read_rule(r, f)
@@ -168,7 +165,9 @@ fn read_risks(
 
 fn read_rule(r: &mut Reader<'_>, mut f: Fields) -> Option<RiskRule> {
     let span = f.head;
-    let lists = f.value("quorum").is_some_and(|value| matches!(value.kind, YamlValueKind::List(_)));
+    let lists = f
+        .value("quorum")
+        .is_some_and(|value| matches!(value.kind, YamlValueKind::List(_)));
     let quorum = match lists {
         true => {
             f.refuse(
@@ -235,7 +234,10 @@ fn read_quorum(r: &mut Reader<'_>, value: &YamlValue) -> Option<Spanned<Quorum>>
     };
     let parts = text.split_once(" of ");
     let read = parts.and_then(|(count, role)| {
-        let count = count.parse::<u32>().ok().filter(|n| n.to_string() == count)?;
+        let count = count
+            .parse::<u32>()
+            .ok()
+            .filter(|n| n.to_string() == count)?;
         Some((count, role.to_owned()))
     });
     let Some((count, role)) = read.filter(|(count, _)| (1..=100).contains(count)) else {
@@ -279,12 +281,17 @@ fn read_escalation(
 fn read_response(r: &mut Reader<'_>, field: Field) -> Option<Spanned<ResponseTime>> {
     const DAY: &str = "next_business_day";
     match &field.value.kind {
-        YamlValueKind::Text { text, .. } if text == DAY => {
-            Some(Spanned::new(ResponseTime::NextBusinessDay, field.value.span))
-        }
+        YamlValueKind::Text { text, .. } if text == DAY => Some(Spanned::new(
+            ResponseTime::NextBusinessDay,
+            field.value.span,
+        )),
         YamlValueKind::Text { text, .. } if !text.starts_with(|c: char| c.is_ascii_digit()) => {
             let message = format!("`respond_within` cannot be `{text}`");
-            r.bad_value(&field, message, "write a duration such as `15m`, or `next_business_day`");
+            r.bad_value(
+                &field,
+                message,
+                "write a duration such as `15m`, or `next_business_day`",
+            );
             None
         }
         _ => r.time(Some(field)).map(|time| time.map(ResponseTime::Time)),

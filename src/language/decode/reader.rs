@@ -255,7 +255,8 @@ impl Reader<'_> {
     pub(super) fn flag(&mut self, field: Option<Field>) -> Option<Spanned<bool>> {
         let field = field?;
         let span = field.value.span;
-        self.boolean(Some(field)).map(|value| Spanned::new(value, span))
+        self.boolean(Some(field))
+            .map(|value| Spanned::new(value, span))
     }
 
     /// A duration that is longer than nothing.
@@ -338,7 +339,13 @@ impl Reader<'_> {
                 }
                 InvalidSshKey::UnknownKind(_) => "make one with: ssh-keygen -t ed25519",
             };
-            self.error(codes::BAD_VALUE, problem.to_string(), key.span, "this key", help);
+            self.error(
+                codes::BAD_VALUE,
+                problem.to_string(),
+                key.span,
+                "this key",
+                help,
+            );
         }
         good.then_some(keys)
     }

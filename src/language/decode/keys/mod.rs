@@ -17,7 +17,8 @@ pub(super) use policy::{
 pub(in crate::language) use runbook::RUNBOOK;
 pub(super) use runbook::{GATE_INPUT, OBJECTIVES, PARAM};
 pub(in crate::language) use spec::{
-    DAYS, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, Presence, Rules, Shape, TYPES, failure_names,
+    DAYS, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, Presence, Rules, Shape, TYPES,
+    failure_names,
 };
 pub(in crate::language) use step::GATE;
 pub(super) use step::{

@@ -352,7 +352,13 @@ pub(in crate::language) static LEVEL: ObjectSpec = ObjectSpec {
     open: false,
     rules: Rules::None,
     keys: &[
-        key("role", S::Name, "on-call", "The role whose members are told").required(),
+        key(
+            "role",
+            S::Name,
+            "on-call",
+            "The role whose members are told",
+        )
+        .required(),
         key(
             "channel",
             S::Name,
@@ -388,13 +394,7 @@ pub(in crate::language) static EMERGENCY: ObjectSpec = ObjectSpec {
             "The role whose members review it afterwards",
         )
         .required(),
-        key(
-            "review_within",
-            S::Duration,
-            "24h",
-            "How long they have",
-        )
-        .default("72h"),
+        key("review_within", S::Duration, "24h", "How long they have").default("72h"),
     ],
 };
 
