@@ -10,6 +10,7 @@ mod last_change;
 mod logs;
 mod message;
 mod prune;
+mod remote;
 mod renderer;
 mod repository;
 mod restore;
@@ -27,6 +28,10 @@ pub use history::{AuditEntry, AuditFilter, log, recorded_logs};
 pub use key_file::KeyFile;
 pub use last_change::{FileChange, last_change};
 pub use prune::{Pruned, prune};
+pub use remote::{
+    LOOK_FOR_VOTES, LinkParts, PushReport, Remote, RemoteError, RemoteLink, RemoteVote, Votes,
+    cast_vote, fetch_votes, mirror, push,
+};
 pub use renderer::ReportRenderer;
 pub use restore::{Restored, restore_store};
 pub use ssh::{GIT_NAMESPACE, SigningKey, SshError, public_key, verify};

@@ -63,6 +63,10 @@ impl TrailRepository {
         })
     }
 
+    pub(super) fn git(&self) -> &Repository {
+        &self.git
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -137,19 +141,30 @@ impl TrailRepository {
         tip: Option<&Commit<'_>>,
         new: &NewCommit<'_>,
     ) -> Result<Oid, AuditError> {
-        let failed = self.failed("write");
-        let tree = self.write_tree(tip, new).map_err(&failed)?;
+        let tree = self.write_tree(tip, new).map_err(self.failed("write"))?;
         let parents: Vec<&Commit<'_>> = tip.into_iter().collect();
+        self.commit(new, &tree, &parents)
+    }
+
+    /// Writes a commit of a tree, signed when there is a key; the branch stays where it is. The files
+    /// of `new` are not looked at.
+    pub(super) fn commit(
+        &self,
+        new: &NewCommit<'_>,
+        tree: &Tree<'_>,
+        parents: &[&Commit<'_>],
+    ) -> Result<Oid, AuditError> {
+        let failed = self.failed("write");
+        let (author, committer, message) = (&new.author, &new.committer, new.message);
         let Some(key) = new.key else {
-            let (author, committer) = (&new.author, &new.committer);
-            return self
+            let written = self
                 .git
-                .commit(None, author, committer, new.message, &tree, &parents)
-                .map_err(failed);
+                .commit(None, author, committer, message, tree, parents);
+            return written.map_err(failed);
         };
         let content = self
             .git
-            .commit_create_buffer(&new.author, &new.committer, new.message, &tree, &parents)
+            .commit_create_buffer(author, committer, message, tree, parents)
             .map_err(&failed)?;
         let signature = key.sign(GIT_NAMESPACE, &content)?;
         let content = String::from_utf8_lossy(&content);

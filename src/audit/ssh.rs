@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::{InvalidSshKey, bare_ssh_key, parse_ssh_key};
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 /// The namespace in which Git signs commits (`gpg.format = ssh`).
@@ -27,6 +28,15 @@ pub enum SshError {
         /// Why.
         #[source]
         source: ssh_key::Error,
+    },
+    /// The text is no public key that this program knows.
+    #[error("{what} is no public key that is known here (ed25519 or ecdsa-p256)")]
+    BadPublicKey {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: InvalidSshKey,
     },
     /// The private key is locked with a passphrase.
     #[error("the key `{0}` is locked with a passphrase")]
@@ -89,9 +99,9 @@ impl SigningKey {
 /// A public key of OpenSSH form without its comment: two spellings of one key give one text.
 ///
 /// # Errors
-/// [`SshError::BadKey`] when it is none.
+/// [`SshError::BadPublicKey`] when it is none.
 pub fn public_key(text: &str) -> Result<String, SshError> {
-    bare(&parse(text)?)
+    bare_ssh_key(text).map_err(|source| not_a_key(text, source))
 }
 
 /// Checks an armoured signature of a text against public keys, and says which of them made it.
@@ -115,10 +125,14 @@ pub fn verify(
 }
 
 fn parse(text: &str) -> Result<PublicKey, SshError> {
-    PublicKey::from_openssh(text.trim()).map_err(|source| SshError::BadKey {
+    parse_ssh_key(text).map_err(|source| not_a_key(text, source))
+}
+
+fn not_a_key(text: &str, source: InvalidSshKey) -> SshError {
+    SshError::BadPublicKey {
         what: format!("`{}`", text.chars().take(40).collect::<String>()),
         source,
-    })
+    }
 }
 
 fn bare(key: &PublicKey) -> Result<String, SshError> {
@@ -210,7 +224,7 @@ mod tests {
         assert!(matches!(missing, Err(SshError::Unreadable { .. })));
         assert!(matches!(
             public_key("ssh-ed25519 AAAA"),
-            Err(SshError::BadKey { .. })
+            Err(SshError::BadPublicKey { .. })
         ));
         let keys = ["ssh-ed25519 AAAA".to_owned()];
         assert!(matches!(

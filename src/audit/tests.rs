@@ -1,5 +1,6 @@
 //! The trail as stock `git` sees it.
 
+mod carry;
 mod forge;
 mod tamper;
 mod writer;

@@ -30,6 +30,8 @@ pub struct AuditSources {
     pub clock: Arc<dyn Clock>,
     /// The key of this host, which signs the commits; `None`: they are not signed.
     pub key: Option<SigningKey>,
+    /// Told after commits were made. Must not block.
+    pub on_commit: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Writes the trail in a thread of its own. Nothing runs while nothing is notified.
@@ -222,7 +224,11 @@ impl Worker {
                 }
                 Ok(wanted)
             })
-            .map(|_| ())
+            .map(|commits| {
+                if commits > 0 {
+                    (sources.on_commit)();
+                }
+            })
     }
 }
 

@@ -44,10 +44,9 @@ pub(super) fn check(step: &Step, source: &Arc<SourceFile>, diags: &mut Diagnosti
     if step.action.uses.value != APPROVAL {
         return;
     }
-    let keys: [(&str, Option<Span>); 6] = [
+    let keys: [(&str, Option<Span>); 5] = [
         ("retry", step.retry.as_ref().map(|s| s.span)),
         ("until", step.until.as_ref().map(|s| s.span)),
-        ("verify", step.verify.as_ref().map(|s| s.span)),
         ("rollback", step.rollback.as_ref().map(|s| s.span)),
         (
             "idempotency_key",

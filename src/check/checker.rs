@@ -256,6 +256,15 @@ impl<'a> Checker<'a> {
         self.outputs.get(action).cloned().unwrap_or_default()
     }
 
+    /// The type of what the action of a step gives; a gate gives what its approver fills in as well.
+    pub(super) fn step_outputs(&self, step: &Step) -> Arc<Ty> {
+        let declared = self.action_outputs(&step.action.uses.value);
+        match &step.gate {
+            Some(gate) => Arc::new(gate.outputs_ty(&declared)),
+            None => declared,
+        }
+    }
+
     fn collect_ids(&mut self) {
         for part in Part::ALL {
             for (index, step) in part.steps(self.runbook).iter().enumerate() {

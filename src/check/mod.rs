@@ -55,7 +55,7 @@ pub use checker::{CheckedRunbook, check};
 pub use codes::{CODES, explain};
 pub use demand::{check_demands, check_protection, is_protected};
 pub use environment::check_environment;
-pub use policy::check_policy;
+pub use policy::{PolicyPlace, check_policy, check_policy_environments, check_policy_place};
 pub use review::{REVIEW_DAYS, check_review};
 pub use runbooks::Runbooks;
 

@@ -391,7 +391,7 @@ impl<'a> Checker<'a> {
 
     /// The type of all outputs of a step, or of one instance of a loop.
     fn outputs_ty(&self, step: &Step) -> Ty {
-        let action = self.action_outputs(&step.action.uses.value);
+        let action = self.step_outputs(step);
         let mut all = match action.as_ref() {
             Ty::Object(own) => own.clone(),
             other if step.outputs.is_empty() => return other.clone(),
@@ -417,7 +417,7 @@ impl<'a> Checker<'a> {
 
     /// The type of one output of a step: its own `outputs:`, or the action's.
     fn output_of(&self, step: &Step, name: &str) -> Result<Ty, Diagnostic> {
-        let action = self.action_outputs(&step.action.uses.value);
+        let action = self.step_outputs(step);
         if let Some(own) = step.outputs.get(name) {
             return Ok(own_output(own, &action));
         }

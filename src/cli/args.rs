@@ -8,7 +8,8 @@ use clap_complete::Shell;
 use super::exit::EXIT_CODES;
 use super::output::{OutputFormat, Printer};
 pub use super::vote_args::{
-    GateArgs, InboxArgs, KeyArgs, ObligationsArgs, ReviewArgs, SendBackArgs, VoteArgs, WithdrawArgs,
+    GateArgs, InboxArgs, KeyArgs, ObligationsArgs, RemoteArgs, ReviewArgs, SendBackArgs, VoteArgs,
+    WithdrawArgs,
 };
 use crate::base::{HumanDuration, parse_duration};
 use crate::settings::Overrides;
@@ -585,6 +586,13 @@ pub enum AuditCommand {
     /// Write the trail and what is needed to check a run into a folder
     #[command(after_help = "Example:\n  runbook audit export latest --to proof")]
     Export(AuditExportArgs),
+    /// Push the audit trail to its remote, and take over what other hosts pushed; never forced
+    #[command(after_help = "Example:\n  runbook audit push --remote ssh://git@host/audit.git")]
+    Push {
+        /// Git URL or path [default: $RUNBOOK_AUDIT_REMOTE, else `audit.remote` of the policy]
+        #[arg(long, value_name = "URL")]
+        remote: Option<String>,
+    },
     /// Put runs that the store lacks back from the audit trail
     #[command(after_help = "Example:\n  runbook audit restore")]
     Restore {

@@ -17,6 +17,8 @@ pub(super) struct AuditPolicy {
     pub(super) signers: Vec<Signer>,
     /// Whether no run is started without a signer's key.
     pub(super) require_signatures: bool,
+    /// The remote, as the policy writes it.
+    pub(super) remote: Option<String>,
     /// Public keys of all people, by login name.
     pub(super) people: BTreeMap<String, Vec<String>>,
 }
@@ -62,6 +64,7 @@ impl AuditPolicy {
                 })
                 .collect(),
             require_signatures: policy.audit.require_signatures,
+            remote: policy.audit.remote.map(|remote| remote.value),
             people: policy
                 .people
                 .iter()

@@ -5,7 +5,7 @@ use std::io;
 use serde_json::json;
 
 use super::exit::ExitStatus;
-use crate::audit::AuditError;
+use crate::audit::{AuditError, RemoteError};
 use crate::base::{Diagnostic, ErrorChain, Value};
 use crate::engine::EngineError;
 use crate::report::{diagnostics_json, diagnostics_summary};
@@ -249,6 +249,31 @@ impl From<AuditError> for CliError {
             _ => cli
                 .next("the journal has everything still; the next run tries again")
                 .next("df -h; ls -la .runbook/audit.git"),
+        }
+    }
+}
+
+impl From<RemoteError> for CliError {
+    fn from(error: RemoteError) -> Self {
+        let cli = Self::from_error(ErrorKind::Record, &error);
+        match error {
+            RemoteError::Audit(audit) => audit.into(),
+            RemoteError::NoGit(_) => {
+                cli.next("install git, or carry the trail another way: runbook audit export")
+            }
+            RemoteError::Rewritten { url, before } => cli
+                .next(format!("runbook audit verify --remote {url}"))
+                .next(format!(
+                    "the commit {before} is here still; find out who rewrote the remote"
+                )),
+            RemoteError::Diverged { run, .. } => cli
+                .next(format!("runbook audit verify {run}"))
+                .next("one of the two records was changed by hand; nothing was pushed"),
+            RemoteError::Git { url, .. } | RemoteError::NoAnswer { url, .. } => {
+                cli.next(format!("git ls-remote {url}"))
+            }
+            RemoteError::Busy { .. } => cli.next("runbook audit push"),
+            RemoteError::NotAVote(_) => cli,
         }
     }
 }

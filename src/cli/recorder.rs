@@ -7,8 +7,12 @@ use std::time::Duration;
 use super::audit_policy::AuditPolicy;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
-use crate::audit::{AuditSources, AuditWriter, ReportRenderer, is_urgent};
-use crate::base::{Clock, RunId};
+use super::output::Printer;
+use crate::audit::{
+    AuditSources, AuditWriter, LOOK_FOR_VOTES, LinkParts, Remote, RemoteError, RemoteLink,
+    ReportRenderer, Votes, is_urgent,
+};
+use crate::base::{Clock, ErrorChain, RunId};
 use crate::engine::{Engine, EngineParts, Surroundings, is_alive};
 use crate::event::RunEvent;
 use crate::handler::HandlerRegistry;
@@ -33,6 +37,7 @@ impl ReportRenderer for Markdown {
 }
 
 /// The record, for commands that only look or leave a word.
+#[derive(Clone)]
 pub(super) struct Record {
     /// Where things are.
     pub(super) layout: StateLayout,
@@ -70,7 +75,8 @@ impl Record {
         Ok(Self::over(settings, layout, Arc::new(store)))
     }
 
-    fn over(settings: &Settings, layout: StateLayout, store: Arc<dyn RunStore>) -> Self {
+    /// A record over a store.
+    pub(super) fn over(settings: &Settings, layout: StateLayout, store: Arc<dyn RunStore>) -> Self {
         Self {
             layout,
             store,
@@ -112,6 +118,14 @@ pub(super) struct Recorder {
     pub(super) record: Record,
     parts: EngineParts,
     audit: Arc<AuditWriter>,
+    remote: Option<RemoteSide>,
+    out: Printer,
+}
+
+/// The remote of the trail, and the thread that keeps it up to date.
+struct RemoteSide {
+    parts: LinkParts,
+    link: Arc<RemoteLink>,
 }
 
 impl Recorder {
@@ -133,6 +147,22 @@ impl Recorder {
         settings.state_dir()?.create()?;
         let store: Arc<dyn RunStore> = Arc::new(SqliteStore::open(layout.root())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let remote = settings.audit_remote(policy.remote.as_deref(), root);
+        let remote = remote.map(|url| {
+            let parts = LinkParts {
+                trail: layout.audit_git(),
+                remote: Remote::new(&url, false),
+                host: settings.actor.host.clone(),
+                key: key.clone(),
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                pause: LOOK_FOR_VOTES,
+            };
+            let link = Arc::new(RemoteLink::spawn(parts.clone())?);
+            Ok::<_, RemoteError>(RemoteSide { parts, link })
+        });
+        let remote = remote.transpose()?;
+        let link = remote.as_ref().map(|side| Arc::clone(&side.link));
         let audit = Arc::new(AuditWriter::spawn(
             &layout.audit_git(),
             AuditSources {
@@ -141,6 +171,11 @@ impl Recorder {
                 renderer: Arc::new(Markdown),
                 clock: Arc::clone(&clock),
                 key,
+                on_commit: Arc::new(move || {
+                    if let Some(link) = &link {
+                        link.committed();
+                    }
+                }),
             },
         )?);
         let follower = Arc::clone(&audit);
@@ -164,7 +199,27 @@ impl Recorder {
             record: Record::over(settings, layout, store),
             parts,
             audit,
+            remote,
+            out: context.out,
         })
+    }
+
+    /// Brings the votes about a run that came to the remote while no process drove it.
+    pub(super) fn bring_votes(&self, run: RunId) {
+        let Some(side) = &self.remote else { return };
+        if let Err(error) = Votes::new(side.parts.clone()).bring(run) {
+            self.out.note(format_args!(
+                "no votes could be fetched: {}; they are looked for again while a gate is open",
+                ErrorChain::from_error(&error)
+            ));
+        }
+    }
+
+    /// Brings the votes about a run that come to the remote from now on.
+    pub(super) fn watch(&self, run: RunId) {
+        if let Some(side) = &self.remote {
+            side.link.watch(run);
+        }
     }
 
     /// An engine on this record, whose gates look at these surroundings again.
@@ -180,12 +235,27 @@ impl Recorder {
     /// # Errors
     /// When the trail could not be written; the journal has everything still.
     pub(super) fn finish(self) -> Result<(), CliError> {
-        let Self { parts, audit, .. } = self;
+        let Self {
+            parts,
+            audit,
+            remote,
+            out,
+            ..
+        } = self;
         drop(parts);
         match Arc::into_inner(audit) {
-            Some(audit) => Ok(audit.finish()?),
-            None => Err(CliError::bug("the audit trail is still in use")),
+            Some(audit) => audit.finish()?,
+            None => return Err(CliError::bug("the audit trail is still in use")),
         }
+        let pushed = remote.and_then(|side| Arc::into_inner(side.link));
+        if let Some(Err(error)) = pushed.map(RemoteLink::finish) {
+            // The run is over and on record here; the remote only lags.
+            out.note(format_args!(
+                "the audit trail is not pushed yet: {}; send it with: runbook audit push",
+                ErrorChain::from_error(&error)
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,9 @@ use super::args::ParamArgs;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, did_you_mean};
-use crate::check::{CheckedRunbook, Runbooks, check_environment, check_policy};
+use crate::check::{
+    CheckedRunbook, Runbooks, check_environment, check_policy, check_policy_environments,
+};
 use crate::handler::HandlerRegistry;
 use crate::handlers::builtin_registry;
 use crate::language::{
@@ -104,6 +106,8 @@ impl Workspace {
         let policy = source.and_then(|source| decode_policy(&source, diags));
         if let Some(policy) = &policy {
             check_policy(policy, diags);
+            let known = self.repository.environments()?;
+            check_policy_environments(policy, known.iter().map(String::as_str), diags);
         }
         Ok(policy)
     }

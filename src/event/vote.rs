@@ -94,6 +94,22 @@ impl Ballot {
         }
     }
 
+    /// The ballot that a signed statement stands for, and its gate; `None` when it is a review. Whether
+    /// the signature is good is for the caller to check.
+    pub fn of_statement(statement: VoteStatement, signed: SignedVote) -> Option<(StepId, Self)> {
+        let ballot = Self {
+            vote: statement.vote?,
+            comment: statement.comment,
+            plan_digest: statement.plan_digest,
+            round: statement.round,
+            to: statement.to,
+            inputs: statement.inputs,
+            id: Some(statement.id),
+            signed: Some(Box::new(signed)),
+        };
+        Some((statement.gate?, ballot))
+    }
+
     /// The event that records it.
     pub fn cast(self, step: StepId, actor: Actor, request: Option<u64>) -> EventKind {
         EventKind::VoteCast {

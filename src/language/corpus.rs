@@ -39,6 +39,23 @@ const DECODER_ONLY: &[(&str, &str)] = &[
         "`format` is only a hint to a validator",
     ),
     ("runbook/long-duration", "a pattern cannot add up"),
+    ("policy/business-hours", "a schema cannot compare two times"),
+    (
+        "policy/no-time",
+        "kept simple for editors: one pattern for all durations",
+    ),
+    (
+        "policy/key-damaged",
+        "a schema cannot read the numbers of a key",
+    ),
+    (
+        "policy/member-twice",
+        "kept simple for editors: only the decoder compares the items",
+    ),
+    (
+        "policy/freeze-day",
+        "a pattern does not know how many days a month has",
+    ),
     (
         "runbook/param-bad-pattern",
         "a schema cannot compile a regular expression",
@@ -104,6 +121,12 @@ pub(super) fn catalog() -> ActionCatalog {
             "environment": { "type": "object", "additionalProperties": { "type": "string" } },
         },
     });
+    let approval = json!({
+        "type": "object",
+        "required": ["message"],
+        "additionalProperties": false,
+        "properties": { "message": { "type": "string" } },
+    });
     let process = ProviderManifest {
         name: "process".to_owned(),
         summary: String::new(),
@@ -118,12 +141,14 @@ pub(super) fn catalog() -> ActionCatalog {
         actions: [
             action("shell", shell),
             action("wait", wait),
+            action("approval", approval),
             action("service.status", service.clone()),
             action("service.restart", service.clone()),
             action("service.start", service),
         ]
         .into(),
         providers: [("process".to_owned(), process)].into(),
+        connections: Default::default(),
     }
 }
 

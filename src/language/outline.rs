@@ -2,7 +2,8 @@
 
 use super::cel_function::FUNCTIONS;
 use super::decode::{
-    ENVIRONMENT, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES, failure_names,
+    ENVIRONMENT, GATE, INPUT_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES,
+    failure_names,
 };
 use super::helper::HELPERS;
 
@@ -99,6 +100,12 @@ impl From<&'static KeySpec> for KeyHelp {
 }
 
 impl Place {
+    /// What stands in `with` of an approval beside the inputs that its handler declares.
+    pub fn gate() -> Self {
+        static GATE_SHAPE: Shape = Shape::Object(&GATE);
+        Self(&GATE_SHAPE)
+    }
+
     /// What an editor can do with it.
     pub fn form(self) -> Form {
         match self.0 {
@@ -109,6 +116,7 @@ impl Place {
             Shape::OneOf(words) => Form::Words(words.to_vec()),
             Shape::Failure => Form::Words(failure_names().collect()),
             Shape::Type => Form::Words(TYPES.to_vec()),
+            Shape::InputType => Form::Words(INPUT_TYPES.to_vec()),
             Shape::Bool => Form::Words(vec!["true", "false"]),
             Shape::Condition => Form::Condition,
             Shape::Uses | Shape::Action => Form::Uses,
@@ -122,6 +130,11 @@ impl Place {
             Shape::StepPath => Form::Scalar("step"),
             Shape::Duration => Form::Scalar("duration"),
             Shape::Date => Form::Scalar("date"),
+            Shape::Moment => Form::Scalar("date or local time"),
+            Shape::Hours => Form::Scalar("hours"),
+            Shape::TimeZone => Form::Scalar("time zone"),
+            Shape::Quorum => Form::Scalar("number of a role"),
+            Shape::SshKey => Form::Scalar("public key"),
             Shape::Int(..) => Form::Scalar("whole number"),
             Shape::Number(..) => Form::Scalar("number"),
             Shape::Bound => Form::Scalar("number, duration or size"),

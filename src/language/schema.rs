@@ -5,8 +5,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::json;
 
 use super::decode::{
-    CALL_REFUSES, ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules,
-    Shape, TEST, TYPES, failure_names,
+    CALL_REFUSES, ENVIRONMENT, GATE, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, POLICY,
+    Presence, RUNBOOK, Rules, Shape, TEST, TYPES, failure_names,
 };
 use super::yaml::{Limits, parse_yaml};
 use crate::base::{ByteSize, Diagnostics, HumanDuration, Map, SourceFile, Value};
@@ -16,6 +16,21 @@ use crate::model::ActionCatalog;
 const TIMESTAMP: &str = concat!(
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]",
     r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-6][0-9](\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+);
+
+/// A day, or a local time of a day.
+const MOMENT: &str = concat!(
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+    "(T([01][0-9]|2[0-3]):[0-5][0-9])?$",
+);
+
+/// From a time of the day to another.
+const HOURS: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
+
+/// A public key. Whether its numbers are those of a key, only the checker knows.
+const SSH_KEY: &str = concat!(
+    r"^\s*(ssh-ed25519|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\.com",
+    r"|sk-ecdsa-sha2-nistp256@openssh\.com) +[A-Za-z0-9+/]+=*(\s.*)?$",
 );
 
 /// The schema of a runbook: `uses` is one of the known actions, `with` fits the action's inputs,
@@ -135,6 +150,11 @@ fn object(spec: &ObjectSpec, catalog: &ActionCatalog) -> Value {
         }
         Rules::Param => schema["allOf"] = param_rules(),
         Rules::Service => schema["allOf"] = provider_rules(catalog),
+        Rules::RiskRule => schema["oneOf"] = rule_forms(),
+        Rules::Connection if !catalog.connections.is_empty() => {
+            schema["allOf"] = connection_rules(catalog);
+        }
+        Rules::Connection => {}
     }
     schema
 }
@@ -182,12 +202,25 @@ fn shape_schema(shape: &Shape, catalog: &ActionCatalog) -> Value {
             "format": "date",
             "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
         }),
+        Shape::Moment => json!({ "type": "string", "pattern": MOMENT }),
+        Shape::Hours => json!({ "type": "string", "pattern": HOURS }),
+        Shape::TimeZone => {
+            let mut names: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()).collect();
+            names.sort_unstable();
+            json!({ "enum": names })
+        }
+        Shape::Quorum => json!({
+            "type": "string",
+            "pattern": "^([1-9][0-9]?|100) of [a-z][a-z0-9_-]{0,63}$",
+        }),
+        Shape::SshKey => json!({ "type": "string", "pattern": SSH_KEY }),
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Int(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Number(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
         Shape::OneOf(words) => json!({ "enum": words }),
         Shape::Failure => json!({ "enum": failure_names().collect::<Vec<_>>() }),
         Shape::Type => json!({ "enum": TYPES }),
+        Shape::InputType => json!({ "enum": INPUT_TYPES }),
         Shape::Condition => json!({ "type": ["string", "boolean"], "pattern": r"\S" }),
         Shape::Uses | Shape::Action if catalog.actions.is_empty() => {
             shape_schema(&Shape::Text, catalog)
@@ -249,6 +282,14 @@ fn call_rules() -> Value {
 
 fn source_schema() -> Value {
     json!({ "type": "string", "pattern": r"^((env|file|command):\s*\S|vault:\s*[^/#\s][^/#]*/[^#]*[^/#]#.)" })
+}
+
+/// A role with a number, or a list of quorums.
+fn rule_forms() -> Value {
+    json!([
+        { "required": ["role"], "properties": { "quorum": { "type": "integer" } } },
+        { "required": ["quorum"], "properties": { "role": false, "quorum": { "type": "array" } } },
+    ])
 }
 
 fn rollback_forms() -> Value {
@@ -341,20 +382,42 @@ fn rule(key: &str, value: &str, then: &Value) -> Value {
 fn provider_rules(catalog: &ActionCatalog) -> Value {
     let rules = catalog.providers.values().map(|provider| {
         let mut config = provider.config.clone();
-        // The provider's schema is closed and does not know the key that chose it.
-        if let Some(config) = config.as_object_mut() {
-            let properties = config.entry("properties").or_insert_with(|| json!({}));
-            properties["provider"] = json!(true);
-        }
+        permit(&mut config, "provider");
         rule("provider", &provider.name, &config)
     });
     rules.collect()
+}
+
+fn connection_rules(catalog: &ActionCatalog) -> Value {
+    let rules = catalog.connections.values().map(|connection| {
+        let mut config = connection.config.clone();
+        match config.get_mut("oneOf").and_then(Value::as_array_mut) {
+            Some(variants) => variants.iter_mut().for_each(|v| permit(v, "kind")),
+            None => permit(&mut config, "kind"),
+        }
+        rule("kind", &connection.kind, &config)
+    });
+    rules.collect()
+}
+
+/// The schema is closed and does not know the key that chose it.
+fn permit(schema: &mut Value, key: &str) {
+    if let Some(schema) = schema.as_object_mut() {
+        let properties = schema.entry("properties").or_insert_with(|| json!({}));
+        properties[key] = json!(true);
+    }
 }
 
 /// `with` fits the action that `uses` names.
 fn inputs(catalog: &ActionCatalog) -> Value {
     let rules = catalog.actions.values().map(|action| {
         let mut with = templated_inside(&action.input);
+        if action.name == "approval" {
+            // Written out, and judged by the decoder: no templates.
+            for key in GATE.present() {
+                with["properties"][key.name] = property(key, catalog);
+            }
+        }
         if let Some(with) = with.as_object_mut() {
             let words = format!("Inputs of `{}`: {}", action.name, action.summary);
             with.insert("description".to_owned(), json!(words));

@@ -14,7 +14,8 @@ use super::position::{Encoding, Lines};
 use super::project::uri_of;
 use crate::base::{Diagnostic, Diagnostics, Label, Severity, SourceFile};
 use crate::check::{
-    Runbooks, check_demands, check_environment, check_policy, check_protection, explain,
+    Runbooks, check_demands, check_environment, check_policy, check_policy_environments,
+    check_protection, explain,
 };
 use crate::language::{FileKind, decode_environment, decode_policy, decode_runbook};
 use crate::model::Environment;
@@ -41,6 +42,11 @@ pub(super) fn findings(document: &Document<'_>) -> Vec<Diagnostic> {
         FileKind::Policy => {
             if let Some(policy) = decode_policy(&source, &mut diags) {
                 check_policy(&policy, &mut diags);
+                let known = project.environments();
+                if !known.is_empty() {
+                    let known = known.iter().map(String::as_str);
+                    check_policy_environments(&policy, known, &mut diags);
+                }
             }
         }
     }

@@ -109,6 +109,12 @@ impl Project<'_> {
         self.source(&self.repository?.policy_file())
     }
 
+    /// The names of the environments that were saved.
+    pub(super) fn environments(&self) -> Vec<String> {
+        let found = self.repository.map(Repository::environments);
+        found.and_then(Result::ok).unwrap_or_default()
+    }
+
     /// The names of the runbooks, those that were never saved included.
     pub(super) fn runbooks(&self) -> Vec<String> {
         let Some(repository) = self.repository else {

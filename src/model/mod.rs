@@ -12,14 +12,14 @@ mod ty;
 mod ty_rules;
 
 pub use action::{
-    ActionCatalog, ActionExample, ActionManifest, Effect, Escape, ProviderManifest,
-    has_nothing_to_undo,
+    ActionCatalog, ActionExample, ActionManifest, ConnectionManifest, Effect, Escape,
+    ProviderManifest, has_nothing_to_undo,
 };
 pub use environment::{Connection, Environment, Service};
 pub use policy::{
     AuditRule, EmergencyRule, EscalationLevel, GateAsk, OnExpiry, Policy, PolicyCalendar,
     PolicyEnvironment, PolicyFreeze, PolicyPerson, PolicyRole, PolicyWindow, Quorum, ResponseTime,
-    RiskRule,
+    RiskRule, gate_outputs_ty,
 };
 pub use runbook::{Objectives, OnCancel, OnFailure, Param, Risk, Runbook, RunbookSeverity};
 pub use secret::{InvalidSource, SecretSource};

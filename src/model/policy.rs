@@ -1,5 +1,6 @@
 //! A policy file (`policy: v1`): who may approve what, and when (design §7).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::runbook::{Param, Risk, RunbookSeverity};
+use super::ty::{ObjectTy, Ty};
 use crate::base::{SourceFile, Span, Spanned};
 
 /// Who may approve what.
@@ -145,7 +147,8 @@ pub struct PolicyWindow {
     pub environments: Vec<Spanned<String>>,
     /// `days` as 1 (Monday) to 7; none: every day.
     pub days: Vec<Spanned<u8>>,
-    /// `hours: 22:00-04:00` in minutes of the day; an end before the beginning is on the next day.
+    /// `hours: 22:00-04:00` in minutes of the day; an end that is not after the
+    /// beginning is on the next day; `24:00` is minute 1440.
     pub hours: Spanned<(u16, u16)>,
 }
 
@@ -156,9 +159,9 @@ pub struct PolicyFreeze {
     pub name: Spanned<String>,
     /// `environments`; none: all protected ones.
     pub environments: Vec<Spanned<String>>,
-    /// `from`: `2026-12-20` or `2026-12-20T18:00`, in the calendar's time zone; valid.
+    /// `from`: `2026-12-20` or `2026-12-20T18:00`, in the calendar's time zone; a valid day or time.
     pub from: Spanned<String>,
-    /// `to`: a day is frozen to its end; valid, and after `from`.
+    /// `to`: a day is frozen to its end; a valid day or time. That it comes after `from`, `check` says.
     pub to: Spanned<String>,
 }
 
@@ -218,4 +221,35 @@ pub struct GateAsk {
     pub inputs: IndexMap<String, Param>,
     /// `on_expiry`. Default: as the policy says.
     pub on_expiry: Option<Spanned<OnExpiry>>,
+}
+
+impl GateAsk {
+    /// The type of what the gate gives, where `declared` is what its action declares.
+    pub fn outputs_ty(&self, declared: &Ty) -> Ty {
+        let inputs = self.inputs.iter();
+        gate_outputs_ty(
+            declared,
+            inputs.map(|(name, input)| (name, &input.ty.value)),
+        )
+    }
+}
+
+/// The type of what a gate gives, where `declared` is what its action declares: its `inputs` are those
+/// that it asks for, and no others.
+pub fn gate_outputs_ty<'a>(
+    declared: &Ty,
+    inputs: impl Iterator<Item = (&'a String, &'a Ty)>,
+) -> Ty {
+    let Ty::Object(declared) = declared else {
+        return declared.clone();
+    };
+    let fields: BTreeMap<String, Ty> = inputs.map(|(n, ty)| (n.clone(), ty.clone())).collect();
+    let inputs = ObjectTy {
+        required: fields.keys().cloned().collect(),
+        fields,
+        open: false,
+    };
+    let mut all = declared.clone();
+    all.fields.insert("inputs".to_owned(), Ty::Object(inputs));
+    Ty::Object(all)
 }

@@ -6,7 +6,7 @@ use super::types::{Expr, Plan, PlanAction, PlanBlock, PlanStep};
 use crate::base::{Map, Value};
 use crate::check::{RUN_FIELDS, STEP_FIELDS};
 use crate::language::{Scope, Template, marker};
-use crate::model::{ObjectTy, Ty};
+use crate::model::{ObjectTy, Ty, gate_outputs_ty};
 
 impl Plan {
     /// A scope with `params`, `vars` and `secrets`, typed. The caller adds `run`, `steps` and `outputs`.
@@ -78,7 +78,16 @@ impl PlanStep {
             Some(block) if !plan.action_outputs.contains_key(&self.action.uses) => {
                 Cow::Owned(block.outputs_ty(plan))
             }
-            _ => Cow::Borrowed(plan.action_ty(&self.action)),
+            _ => {
+                let declared = plan.action_ty(&self.action);
+                match &self.gate {
+                    Some(gate) => {
+                        let inputs = gate.inputs.iter().map(|(name, input)| (name, &input.ty));
+                        Cow::Owned(gate_outputs_ty(declared, inputs))
+                    }
+                    None => Cow::Borrowed(declared),
+                }
+            }
         }
     }
 

@@ -530,7 +530,8 @@ fn commands(
         command("end it", format!("runbook reject {typed} --comment TEXT")),
     ];
     let before = input.state.plan().steps_before(&gate.step);
-    if let Some(to) = before.last() {
+    let possible = |to: &&StepId| input.state.can_send_back(&gate.step, to).is_ok();
+    if let Some(to) = before.iter().rev().find(possible) {
         let to = shell_word(to.as_str());
         all.push(command(
             "have it done again",

@@ -7,8 +7,8 @@ use crate::model::{Effect, has_nothing_to_undo};
 use crate::plan::{Plan, PlanRollback, PlanStep};
 use crate::run::{NodeKind, NodeStatus, RunState};
 
-/// Longest text that a value of a step may have in a review, in characters.
-const LONGEST: usize = 2_000;
+/// Longest text of a value that was read, in characters.
+const LONGEST: usize = 400;
 /// Most values that are shown.
 const VALUES: usize = 50;
 
@@ -75,7 +75,7 @@ pub struct ReviewUndo {
 }
 
 /// The steps with their inputs as far as they are known.
-pub fn steps(state: &RunState, steps: &[(StepId, &PlanStep)]) -> Vec<ReviewStep> {
+pub(super) fn steps(state: &RunState, steps: &[(StepId, &PlanStep)]) -> Vec<ReviewStep> {
     steps
         .iter()
         .map(|(id, step)| {
@@ -131,7 +131,7 @@ fn undone(step: &PlanStep) -> Option<ReviewUndone> {
 }
 
 /// What the `read` steps that have succeeded gave.
-pub fn values(state: &RunState) -> Vec<ReviewValue> {
+pub(super) fn values(state: &RunState) -> Vec<ReviewValue> {
     let read = state.nodes().filter(|(step, node)| {
         node.status == NodeStatus::Succeeded
             && node.kind == NodeKind::Step
@@ -166,7 +166,7 @@ fn cut(value: &Value) -> Value {
 
 /// The steps that change something, in the order in which a rollback of the whole run would come to
 /// them: the last first.
-pub fn undoing(state: &RunState) -> Vec<ReviewUndo> {
+pub(super) fn undoing(state: &RunState) -> Vec<ReviewUndo> {
     let mut all = Vec::new();
     let plan: &Plan = state.plan();
     for step in &plan.steps {

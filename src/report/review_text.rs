@@ -362,7 +362,7 @@ fn steps(page: &mut Page, heading: &str, steps: &[ReviewStep]) {
 fn inputs(page: &mut Page, left: usize, inputs: &Value) {
     match inputs {
         Value::Object(map) => {
-            for (key, value) in map {
+            for (key, value) in map.iter().filter(|(_, value)| !is_empty(value)) {
                 page.value(left, key, &shown(value, page.style), Paint::Plain);
             }
         }
@@ -371,11 +371,22 @@ fn inputs(page: &mut Page, left: usize, inputs: &Value) {
     }
 }
 
-/// A value; a text of several lines keeps them.
+/// A value; a text stands as it is.
 fn shown(value: &Value, style: Style) -> String {
     match value {
-        Value::String(text) if text.trim_end().contains('\n') => readable(text).into_owned(),
+        Value::String(text) if !text.trim().is_empty() => readable(text).into_owned(),
         other => readable(&value_text(other, style)).into_owned(),
+    }
+}
+
+/// Whether a value says something.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -449,4 +460,180 @@ fn past(page: &mut Page, review: &Review, now: Timestamp) {
     let text = format!("last: {}, {}", last.outcome, ago(last.ended_at, now));
     page.say(2, &text, Paint::Plain);
     page.say(2, "last drill: none on record", Paint::Dim);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::{Digest, HumanDuration};
+    use crate::event::{Actor, Ballot, Emergency, EventKind};
+    use crate::model::Ty;
+    use crate::plan::{
+        Plan, PlanCalendar, PlanGate, PlanGateInput, PlanPerson, PlanPolicy, PlanQuorum, PlanRule,
+    };
+    use crate::report::fixtures::{self, Story, id, record, restart_plan};
+    use crate::report::text::width;
+    use crate::report::{Places, ReviewInput, standing};
+
+    fn policy() -> PlanPolicy {
+        let of = |count, role: &str, members: &[&str]| PlanQuorum {
+            count,
+            role: role.to_owned(),
+            members: members.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let people = ["ada", "bob", "eve", "maria"];
+        PlanPolicy {
+            file: "runbooks/policy.yaml".to_owned(),
+            rules: [(
+                Risk::High,
+                PlanRule {
+                    quorum: vec![
+                        of(2, "architecture-review", &["ada", "eve", "maria"]),
+                        of(1, "dba", &["bob", "eve"]),
+                    ],
+                    expires: None,
+                    vote_expires: None,
+                    on_expiry: OnExpiry::Deny,
+                },
+            )]
+            .into(),
+            people: people
+                .map(|name| (name.to_owned(), PlanPerson::default()))
+                .into(),
+            require_signatures: false,
+            self_approval: false,
+            exclude_author: false,
+            windows: Vec::new(),
+            freezes: Vec::new(),
+            calendar: PlanCalendar {
+                time_zone: "UTC".to_owned(),
+                business_days: vec![1, 2, 3, 4, 5],
+                business_hours: (540, 1020),
+                holidays: Vec::new(),
+            },
+            escalation: Vec::new(),
+            emergency: None,
+        }
+    }
+
+    fn plan() -> Plan {
+        let mut plan = restart_plan();
+        plan.policy = Some(Box::new(policy()));
+        plan.environment.protected = true;
+        plan.steps[1].gate = Some(Box::new(PlanGate {
+            risk: Risk::High,
+            inputs: [(
+                "window".to_owned(),
+                PlanGateInput {
+                    ty: Ty::Duration,
+                    default: Some(json!("10m")),
+                    description: Some("How long it may take, from the first request on".to_owned()),
+                    rule: None,
+                },
+            )]
+            .into(),
+            reads: Vec::new(),
+            on_expiry: None,
+            demanded: false,
+        }));
+        plan
+    }
+
+    /// Waits, and somebody of the role has voted.
+    fn voted() -> Story {
+        let mut story = fixtures::waiting();
+        let ballot = Ballot {
+            inputs: [("window".to_owned(), json!("10m"))].into_iter().collect(),
+            ..Ballot::plain(
+                Vote::Approve,
+                Digest::of_bytes(b"plan"),
+                Some("looked at the graphs of the last hour".to_owned()),
+            )
+        };
+        let ada = Actor {
+            name: "ada".to_owned(),
+            host: "phone".to_owned(),
+            verified: true,
+        };
+        story.then(90_000, ballot.cast(id("go"), ada, None));
+        story
+    }
+
+    fn review(story: &Story, gate: bool) -> Review {
+        let state = standing(Arc::new(plan()), &story.events, &[]).expect("sound");
+        let open = state.open_gates();
+        let mut earlier = restart_plan();
+        earlier.steps[3].timeout = Some(HumanDuration(Duration::from_secs(60)));
+        let done = record(&fixtures::success());
+        let past = [crate::store::RunRecord {
+            id: crate::base::RunId::from_parts(1, 1),
+            ..done
+        }];
+        Review::of(&ReviewInput {
+            run: &record(story),
+            state: &state,
+            events: &story.events,
+            gate: open.first().filter(|_| gate),
+            approved: Some((&past[0], &earlier)),
+            past: &past,
+            places: &Places {
+                prefix: "01M8".to_owned(),
+                ..Places::default()
+            },
+            now: story.now().plus(Duration::from_secs(600)),
+        })
+    }
+
+    #[test]
+    fn a_phone_shows_all_of_it() {
+        let story = voted();
+        let review = review(&story, true);
+        let now = story.now().plus(Duration::from_secs(600));
+        let text = review_text(&review, now, Style::plain(40));
+        insta::assert_snapshot!("review_on_a_phone", text);
+        for columns in [40, 60, 80, 120] {
+            let text = review_text(&review, now, Style::plain(columns));
+            // Commands are never broken: they are to be copied.
+            let lines = text.lines().filter(|line| !line.contains("runbook "));
+            for line in lines {
+                assert!(width(line) <= columns, "{columns}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_for_programs_is_stable() {
+        let value = serde_json::to_value(review(&voted(), true)).expect("JSON");
+        insta::assert_json_snapshot!("review_for_programs", value);
+    }
+
+    #[test]
+    fn an_emergency_run_shows_why_and_until_when_it_is_to_be_reviewed() {
+        let mut story = fixtures::success();
+        let due = story.now().plus(Duration::from_secs(3600));
+        if let Some(first) = story.events.first_mut()
+            && let EventKind::RunCreated { emergency, .. } = &mut first.event
+        {
+            *emergency = Some(Emergency {
+                reason: "all \u{1b}[2Jis down".to_owned(),
+                review: "architecture-review".to_owned(),
+                review_by: due,
+            });
+        }
+        let review = review(&story, false);
+        let text = review_text(&review, story.now(), Style::plain(60));
+        assert!(text.contains("EMERGENCY: all \\x1b[2Jis down"), "{text}");
+        assert!(text.contains("(1h left)"), "{text}");
+        assert!(
+            text.contains("runbook review 01M8 --object --comment TEXT"),
+            "{text}"
+        );
+        let late = due.plus(Duration::from_secs(60));
+        let text = review_text(&review, late, Style::plain(60));
+        assert!(text.contains("OVERDUE for 1m"), "{text}");
+    }
 }

@@ -19,7 +19,7 @@ pub use error::SettingsError;
 pub use identity::{Identity, VotingKey, VotingKeys};
 pub use owner::current_owner;
 pub use repository::Repository;
-pub use resolve::{Overrides, Settings};
+pub use resolve::{Overrides, Settings, remote_from};
 pub use secrets::secret_access;
 pub use state_dir::StateDir;
 pub use terminal::Terminal;

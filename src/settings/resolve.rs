@@ -42,6 +42,8 @@ pub struct Settings {
     /// What is traced, if anything.
     pub log: Option<String>,
     state_dir: Option<PathBuf>,
+    /// `RUNBOOK_AUDIT_REMOTE`, as git is to be told.
+    audit_remote: Option<String>,
 }
 
 impl Settings {
@@ -69,6 +71,9 @@ impl Settings {
                 })
                 .transpose()?,
             log: variables.log,
+            audit_remote: variables
+                .audit_remote
+                .map(|remote| remote_from(&remote, Path::new("."))),
             state_dir: state_dir
                 .map(|path| {
                     std::path::absolute(&path)
@@ -86,6 +91,13 @@ impl Settings {
         Repository::find(&self.start)
     }
 
+    /// The remote of the audit trail: what `RUNBOOK_AUDIT_REMOTE` says, else what the policy of the
+    /// repository at `root` says. A path in the policy is meant from `root`.
+    pub fn audit_remote(&self, policy: Option<&str>, root: &Path) -> Option<String> {
+        let of_policy = || policy.map(|remote| remote_from(remote, root));
+        self.audit_remote.clone().or_else(of_policy)
+    }
+
     /// The state directory: as moved, else `.runbook` in the repository.
     ///
     /// # Errors
@@ -96,6 +108,19 @@ impl Settings {
             None => Ok(StateDir::at(self.repository()?.root().join(StateDir::NAME))),
         }
     }
+}
+
+/// A URL (`ssh://…`, `git@host:path`) as it is, a path as it is meant from `base`.
+pub fn remote_from(remote: &str, base: &Path) -> String {
+    let before_slash = remote.split('/').next().unwrap_or_default();
+    if before_slash.contains(':') {
+        return remote.to_owned();
+    }
+    let path = base.join(remote);
+    std::path::absolute(&path)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, SettingsError> {
@@ -109,6 +134,31 @@ fn absolute(path: &Path) -> Result<PathBuf, SettingsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_of_a_remote_is_meant_from_the_repository_and_a_url_is_not_a_path() {
+        let root = Path::new("/srv/ops");
+        assert_eq!(remote_from("../audit.git", root), "/srv/ops/../audit.git");
+        assert_eq!(remote_from("/a/b.git", root), "/a/b.git");
+        for url in [
+            "ssh://git@host/audit.git",
+            "git@host:audit.git",
+            "https://h/a",
+        ] {
+            assert_eq!(remote_from(url, root), url);
+        }
+        let settings = |variable: Option<&str>| {
+            let variables = Variables {
+                audit_remote: variable.map(str::to_owned),
+                ..Variables::default()
+            };
+            Settings::resolve(Overrides::default(), variables).expect("resolved")
+        };
+        let of = |variable, policy| settings(variable).audit_remote(policy, root);
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(None, Some("x.git")).as_deref(), Some("/srv/ops/x.git"));
+        assert_eq!(of(Some("h:x"), Some("y")).as_deref(), Some("h:x"));
+    }
 
     #[test]
     fn the_command_line_wins_over_variables_and_defaults() {

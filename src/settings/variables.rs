@@ -11,6 +11,8 @@ const ENVIRONMENT: &str = "RUNBOOK_ENV";
 const LOG: &str = "RUNBOOK_LOG";
 /// The private SSH key that signs the commits of the audit trail.
 const AUDIT_KEY: &str = "RUNBOOK_AUDIT_KEY";
+/// The remote of the audit trail, in place of the policy's.
+const AUDIT_REMOTE: &str = "RUNBOOK_AUDIT_REMOTE";
 /// No colours when set and not empty (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 /// Colours also when the output is no terminal, when set and neither empty nor `0`.
@@ -45,6 +47,8 @@ pub struct Variables {
     pub audit_key: Option<PathBuf>,
     /// `RUNBOOK_LOG`.
     pub log: Option<String>,
+    /// `RUNBOOK_AUDIT_REMOTE`.
+    pub audit_remote: Option<String>,
     /// `NO_COLOR`.
     pub no_color: bool,
     /// `CLICOLOR_FORCE`.
@@ -70,6 +74,7 @@ impl Variables {
             environment: text(ENVIRONMENT),
             audit_key: set(AUDIT_KEY).map(PathBuf::from),
             log: text(LOG),
+            audit_remote: text(AUDIT_REMOTE),
             no_color: set(NO_COLOR).is_some(),
             force_color: set(CLICOLOR_FORCE).is_some_and(|value| value != "0"),
             dumb_terminal: set(TERM).is_some_and(|value| value == "dumb"),

@@ -19,6 +19,8 @@ mod stretch;
 mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_gates;
 mod votes;
 mod world;
 

@@ -362,7 +362,7 @@ impl<'a> Sweep<'a> {
                 return Ok(());
             }
             let last = &whole.events[cut - 1].event;
-            if is_late_poll(last) {
+            if is_late_poll(last) || is_failed_look(&whole.events[..cut]) {
                 continue;
             }
             let before = whole.until(cut);
@@ -502,6 +502,19 @@ fn once_calls(steps: &PlanSteps<'_>, targets: &[&Target]) -> Vec<(Target, usize)
 
 fn is_late_poll(event: &EventKind) -> bool {
     matches!(event, EventKind::StepPolled { poll, .. } | EventKind::StepPollStarted { poll, .. } if *poll > POLLS)
+}
+
+/// Whether a gate could not look again and has not said so yet: after a crash it looks once more, and
+/// may see something then.
+fn is_failed_look(events: &[RunEvent]) -> bool {
+    let told = events.iter().rev().find_map(|event| match &event.event {
+        EventKind::GateVoided { .. } => Some(false),
+        EventKind::GateRead {
+            failure: Some(_), ..
+        } => Some(true),
+        _ => None,
+    });
+    told.unwrap_or(false)
 }
 
 fn end_words(end: &End) -> String {

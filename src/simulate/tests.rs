@@ -20,11 +20,11 @@ connections:
   ops: { kind: notify, to: terminal }
 ";
 
-fn catalog() -> ActionCatalog {
+pub(super) fn catalog() -> ActionCatalog {
     builtin_registry().expect("unique names").catalog()
 }
 
-fn prepared(runbook: &str, cases: &str) -> Result<Vec<PreparedCase>, Vec<Diagnostic>> {
+pub(super) fn prepared(runbook: &str, cases: &str) -> Result<Vec<PreparedCase>, Vec<Diagnostic>> {
     let catalog = catalog();
     let mut diags = Diagnostics::new();
     let text = format!("runbook: v1\nname: tried\n{runbook}");
@@ -69,7 +69,7 @@ fn swept(runbook: &str) -> SweepReport {
     fault_sweep(&one(runbook, case), &catalog()).expect("a sound core")
 }
 
-fn messages(report: &SweepReport) -> Vec<String> {
+pub(super) fn messages(report: &SweepReport) -> Vec<String> {
     let found = report.findings.iter();
     found
         .map(|f| format!("{}: {} ({})", f.rule, f.message, f.scenario))

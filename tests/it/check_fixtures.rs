@@ -5,15 +5,17 @@
 //! `#!` say more: `#! today: DAY` (reviews are checked), `#! plan` and `#! param: NAME=VALUE` (a plan
 //! is made with these values), `#! fill: N` (the word FILL stands for N letters),
 //! `#! as: runbook` (it is read as one whatever it says), `#! also: CODE` (a bad file gives this
-//! code as well), `#! policy` (the `policy.yaml` beside it applies). Beside the files,
+//! code as well), `#! policy` (the `policy.yaml` beside it applies), `#! place` (a policy is held
+//! against the environment, and the day of `#! today`). Beside the files,
 //! `environment.yaml` takes the place of the common one, and other files are runbooks that these run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile};
+use runbook::base::{CodePage, Diagnostic, Diagnostics, SourceFile, Timestamp};
 use runbook::check::{
-    self, Runbooks, check_demands, check_environment, check_policy, check_protection, check_review,
+    self, PolicyPlace, Runbooks, check_demands, check_environment, check_policy,
+    check_policy_environments, check_policy_place, check_protection, check_review,
 };
 use runbook::handlers::builtin_registry;
 use runbook::language::{
@@ -39,6 +41,7 @@ struct Directives {
     fill: Option<usize>,
     is_runbook: bool,
     policy: bool,
+    place: bool,
     also: BTreeSet<String>,
 }
 
@@ -52,6 +55,7 @@ impl Directives {
                 "fill" => found.fill = Some(value.parse().expect("a number")),
                 "as" => found.is_runbook = value == "runbook",
                 "policy" => found.policy = true,
+                "place" => found.place = true,
                 "also" => drop(found.also.insert(value.to_owned())),
                 "plan" => drop(found.params.get_or_insert_default()),
                 "param" => {
@@ -141,6 +145,21 @@ impl Fixtures {
             Some("policy") => {
                 if let Some(policy) = decode_policy(&source, &mut diags) {
                     check_policy(&policy, &mut diags);
+                    if directives.place {
+                        let environment = self.environment(path);
+                        check_policy_environments(&policy, ["local"].into_iter(), &mut diags);
+                        let today = directives.today.unwrap_or_default();
+                        let place = PolicyPlace {
+                            environments: vec![Some(&environment)],
+                            now: Timestamp::from_unix_millis(
+                                today
+                                    .and_time(chrono::NaiveTime::MIN)
+                                    .and_utc()
+                                    .timestamp_millis(),
+                            ),
+                        };
+                        check_policy_place(&policy, &place, &mut diags);
+                    }
                 }
             }
             _ => self.runbook(&source, path, directives, &mut diags),
@@ -159,8 +178,10 @@ impl Fixtures {
         let Some(runbook) = decode_runbook(source, diags) else {
             return;
         };
+        let policy = directives.policy.then(|| Self::policy(path));
+        let policy = policy.as_ref();
         if let Some(today) = directives.today {
-            check_review(&runbook, today, diags);
+            check_review(&runbook, today, policy, diags);
         }
         let mut runbooks = Runbooks::named(["sample".to_owned()]);
         runbooks.insert("sample", Some(runbook));
@@ -175,8 +196,6 @@ impl Fixtures {
                 runbooks.insert(name, decode_runbook(&source, diags));
             }
         }
-        let policy = directives.policy.then(|| Self::policy(path));
-        let policy = policy.as_ref();
         let checked = runbooks.check("sample", Some(&environment), &self.catalog, diags);
         if let Some(checked) = &checked {
             check_protection(&environment, policy, diags);

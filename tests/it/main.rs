@@ -9,12 +9,14 @@
 mod architecture;
 mod bad_input;
 mod check_fixtures;
+mod cli_audit;
 mod cli_ending;
 mod cli_exec;
 mod cli_gates;
 mod cli_language;
 mod cli_look;
 mod cli_protected;
+mod cli_votes;
 mod documents;
 mod end_to_end;
 mod fuzz_corpus;

@@ -47,6 +47,10 @@ const CANNOT_KNOW: &[(&str, &str, &str)] = &[
     ("RB0403", "", "which connections the environment has"),
     ("RB0409", "", "which people and roles the policy has"),
     ("RB0506", "", "whether something else ends the polling"),
+    ("RB0801", "", "how many people have a role"),
+    ("RB0802", "", "who else has a role"),
+    ("RB0805", "", "who has a key"),
+    ("RB0809", "", "which of two days comes first"),
 ];
 
 /// Values of all kinds, of which most are wrong for most keys.

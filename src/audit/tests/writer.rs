@@ -23,6 +23,7 @@ fn spawn(place: &Place, store: &Arc<MemoryStore>) -> (AuditWriter, mpsc::Receive
             renderer: Arc::new(Telling(tell)),
             clock: Arc::new(StillClock),
             key: None,
+            on_commit: Arc::new(|| {}),
         },
     );
     (writer.expect("starts"), told)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::audit::{
-    AuditEntry, AuditFilter, AuditTrail, Finding, Signer, Verification, VerifyOptions, export, log,
-    prune, restore_store, unbundle, verify_trail,
+    AuditEntry, AuditFilter, AuditTrail, Finding, Remote, Signer, Verification, VerifyOptions,
+    export, log, prune, push, restore_store, unbundle, verify_trail,
 };
 use crate::base::{Clock as _, RunId, Timestamp};
 use crate::cli::args::{AuditArgs, AuditCommand, AuditExportArgs, AuditPruneArgs, AuditVerifyArgs};
@@ -15,6 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::{Markdown, Record, layout};
+use crate::cli::remote_record::remote_url;
 use crate::report::safe_text;
 use crate::settings::SystemClock;
 use crate::store::{SqliteStore, StateLayout};
@@ -29,7 +30,56 @@ pub(super) fn run(context: &Context, args: &AuditArgs) -> Result<ExitStatus, Cli
             false => restore(context),
         },
         AuditCommand::Prune(args) => prune_logs(context, args),
+        AuditCommand::Push { remote } => push_trail(context, remote.as_deref()),
     }
+}
+
+fn push_trail(context: &Context, remote: Option<&str>) -> Result<ExitStatus, CliError> {
+    let settings = &context.settings;
+    let layout = layout(settings)?;
+    if !layout.audit_git().exists() {
+        return Err(
+            CliError::new(ErrorKind::Usage, "there is no audit trail to push yet")
+                .next("runbook exec RUNBOOK"),
+        );
+    }
+    let url = remote_url(context, remote)?;
+    let policy = match settings.repository() {
+        Ok(repository) => AuditPolicy::read(&repository.policy_file())?.unwrap_or_default(),
+        Err(_) => AuditPolicy::default(),
+    };
+    let key = policy.host_key(context)?;
+    let remote = Remote::new(&url, settings.terminal.can_ask);
+    let report = push(
+        &layout.audit_git(),
+        &remote,
+        &settings.actor.host,
+        key.as_ref(),
+    )?;
+    if context.out.is_json() {
+        context.out.json(&json!({
+            "remote": url,
+            "pushed": report.pushed,
+            "fetched": report.fetched,
+            "merged": report.merged,
+        }))?;
+        return Ok(ExitStatus::SUCCEEDED);
+    }
+    let commits = |n: usize| match n {
+        1 => "1 commit".to_owned(),
+        n => format!("{n} commits"),
+    };
+    let joined = if report.merged {
+        ", joined with those of other hosts"
+    } else {
+        ""
+    };
+    context.out.line(format_args!(
+        "pushed {}, took over {}{joined}",
+        commits(report.pushed),
+        commits(report.fetched)
+    ))?;
+    Ok(ExitStatus::SUCCEEDED)
 }
 
 fn story(context: &Context, run: Option<&str>, limit: u32) -> Result<ExitStatus, CliError> {
@@ -197,17 +247,17 @@ fn tell(context: &Context, report: &Verification) -> Result<ExitStatus, CliError
             .line(format_args!("note: {}", safe_text(&note.to_string())))?;
     }
     context.out.line(format_args!(
-        "{}: {} commits ({} signed), {} runs, {} events, {} votes ({} signed)",
+        "{}: {} ({} signed), {}, {}, {} ({} signed)",
         match report.findings.len() {
             0 => "proven".to_owned(),
             1 => "not proven, 1 thing is broken".to_owned(),
             n => format!("not proven, {n} things are broken"),
         },
-        report.commits,
+        count(report.commits, "commit"),
         report.signed_commits,
-        report.runs,
-        report.events,
-        report.votes,
+        count(report.runs, "run"),
+        count(report.events, "event"),
+        count(report.votes, "vote"),
         report.signed_votes,
     ))?;
     if let Some(head) = &report.head {
@@ -261,7 +311,7 @@ fn restore(context: &Context) -> Result<ExitStatus, CliError> {
     } else {
         context.out.line(format_args!(
             "{} put back from the audit trail, {} there already",
-            runs(restored.added.len()),
+            count(restored.added.len(), "run"),
             restored.present
         ))?;
     }
@@ -292,9 +342,10 @@ fn restore_trail(context: &Context) -> Result<ExitStatus, CliError> {
     if context.out.is_json() {
         context.out.json(&json!({ "commits": commits }))?;
     } else {
-        context
-            .out
-            .line(format_args!("{commits} commits derived from the journal"))?;
+        context.out.line(format_args!(
+            "{} derived from the journal",
+            count(commits, "commit")
+        ))?;
     }
     Ok(ExitStatus::SUCCEEDED)
 }
@@ -321,14 +372,14 @@ fn prune_logs(context: &Context, args: &AuditPruneArgs) -> Result<ExitStatus, Cl
     };
     context.out.line(format_args!(
         "{would} the logs of {}, {bytes} bytes; what the trail keeps of them stays",
-        runs(pruned.len())
+        count(pruned.len(), "run")
     ))?;
     Ok(ExitStatus::SUCCEEDED)
 }
 
-fn runs(n: usize) -> String {
+fn count(n: usize, what: &str) -> String {
     match n {
-        1 => "1 run".to_owned(),
-        n => format!("{n} runs"),
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
     }
 }

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::base::{Clock, Diagnostic, Diagnostics, Severity};
-use crate::check::{check_demands, check_protection, check_review};
+use crate::check::{
+    PolicyPlace, check_demands, check_policy_place, check_protection, check_review,
+};
 use crate::cli::args::{CheckArgs, CheckFormat, DenyLevel};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -17,7 +19,8 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     let workspace = Workspace::open(context)?;
     let mut diags = Diagnostics::new();
     let mut files = 0;
-    let today = SystemClock.now().to_utc().date_naive();
+    let now = SystemClock.now();
+    let today = now.to_utc().date_naive();
     let chosen = &context.settings.environment;
     let environment = workspace.environment(chosen, &mut diags)?;
     files += 1;
@@ -33,12 +36,22 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     };
     protection(environment.as_ref(), &mut diags);
     let runbooks = if args.runbooks.is_empty() {
+        let mut others = Vec::new();
         for name in workspace.repository.environments()? {
             if name != *chosen {
                 let other = workspace.environment(&name, &mut diags)?;
                 protection(other.as_ref(), &mut diags);
+                others.push(other);
                 files += 1;
             }
+        }
+        if let Some(policy) = &policy {
+            let environments = std::iter::once(&environment).chain(&others);
+            let place = PolicyPlace {
+                environments: environments.map(Option::as_ref).collect(),
+                now,
+            };
+            check_policy_place(policy, &place, &mut of_policy);
         }
         files += usize::from(has_policy);
         for finding in of_policy.into_sorted() {
@@ -53,7 +66,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<ExitStatus, Cli
     for name in &runbooks {
         let checked = workspace.checked(&mut loaded, name, environment.as_ref(), &mut diags)?;
         if let Some(checked) = checked {
-            check_review(checked.runbook(), today, &mut diags);
+            check_review(checked.runbook(), today, policy.as_ref(), &mut diags);
             if let Some(environment) = &environment {
                 let policy = policy.as_ref();
                 check_demands(

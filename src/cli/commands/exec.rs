@@ -39,6 +39,7 @@ pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<ExitStatus, Cli
     let engine = recorder.engine(Arc::new(workspace));
     let end = block_on(async {
         let handle = engine.start(plan, source, start, options).await?;
+        recorder.watch(handle.run);
         watch(context, &recorder.record, handle, choice).await
     });
     // The engine holds the audit trail, which is to be ended.
@@ -61,7 +62,9 @@ pub(super) fn resume(context: &Context, args: &ResumeArgs) -> Result<ExitStatus,
         detach: args.detach,
     };
     let end = block_on(async {
+        recorder.bring_votes(run);
         let handle = engine.resume(run, options).await?;
+        recorder.watch(run);
         watch(context, &recorder.record, handle, choice).await
     });
     // The engine holds the audit trail, which is to be ended.

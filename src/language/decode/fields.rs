@@ -128,6 +128,11 @@ impl Fields {
         self.map.get(name).map(|(span, _)| *span)
     }
 
+    /// The value of a key that is still here.
+    pub(super) fn value(&self, name: &str) -> Option<&YamlValue> {
+        self.map.get(name).map(|(_, value)| value)
+    }
+
     /// What is left, in file order: the keys that somebody else judges.
     ///
     /// Only for open objects, whose own keys are taken before.

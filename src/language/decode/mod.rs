@@ -3,10 +3,12 @@
 //! The keys of every kind of object stand once, in `keys`; the decoder and the JSON Schemas both
 //! read that table.
 
+mod calendar;
 mod call;
 mod environment;
 mod fields;
 mod for_each;
+mod gate;
 mod head;
 mod keys;
 mod param;
@@ -22,8 +24,8 @@ mod verify;
 pub(super) use call::CALL_REFUSES;
 pub use environment::decode_environment;
 pub(super) use keys::{
-    ENVIRONMENT, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Rules, Shape, TEST,
-    TYPES, failure_names,
+    ENVIRONMENT, GATE, INPUT_TYPES, ITEM_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK,
+    Rules, Shape, TEST, TYPES, failure_names,
 };
 pub use policy::decode_policy;
 pub use runbook::decode_runbook;
@@ -33,3 +35,5 @@ pub use test_file::decode_test_file;
 mod tests;
 #[cfg(test)]
 mod tests_of_loops;
+#[cfg(test)]
+mod tests_of_policies;

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::fields::{Field, Fields};
-use super::keys::{ITEM_TYPES, PARAM, TYPES};
+use super::keys::{INPUT_TYPES, ITEM_TYPES, ObjectSpec, PARAM, Shape, TYPES};
 use super::reader::Reader;
 use super::secret::read_source;
 use crate::base::{Diagnostic, Spanned};
@@ -16,24 +16,34 @@ pub(super) fn read_params(
     r: &mut Reader<'_>,
     field: Option<Field>,
 ) -> Option<IndexMap<String, Param>> {
-    let Some(field) = field else {
-        return Some(IndexMap::new());
-    };
-    let mut params = IndexMap::new();
+    match field {
+        None => Some(IndexMap::new()),
+        Some(field) => read_declared(r, field, "name of a parameter", &PARAM),
+    }
+}
+
+/// Reads what is declared with a name and a type; `None` when one of them could not be read.
+pub(super) fn read_declared(
+    r: &mut Reader<'_>,
+    field: Field,
+    what: &str,
+    spec: &'static ObjectSpec,
+) -> Option<IndexMap<String, Param>> {
+    let mut declared = IndexMap::new();
     let mut good = true;
     for (name, (name_span, value)) in r.map(Some(field))? {
-        good &= r.identifier(&name, "name of a parameter", name_span);
+        good &= r.identifier(&name, what, name_span);
         let example = "{ type: string }";
-        let read = Fields::open(r, value, &PARAM, &name, example)
+        let read = Fields::open(r, value, spec, &name, example)
             .and_then(|fields| read_param(r, fields, name_span));
         match read {
             Some(param) => {
-                params.insert(name, param);
+                declared.insert(name, param);
             }
             None => good = false,
         }
     }
-    good.then_some(params)
+    good.then_some(declared)
 }
 
 fn read_param(
@@ -74,7 +84,19 @@ fn read_param(
 fn read_type(r: &mut Reader<'_>, f: &mut Fields) -> Option<Spanned<Ty>> {
     let field = f.take("type")?;
     let span = field.value.span;
-    let name = r.word(&field.value, "type", TYPES)?;
+    let types = match field.key.shape {
+        Shape::InputType => INPUT_TYPES,
+        _ => TYPES,
+    };
+    if types == INPUT_TYPES && is_secret(&field.value) {
+        r.bad_value(
+            &field,
+            "an approver cannot fill in a secret",
+            "votes are on record for everybody to read; take the secret from `secrets:` of the environment",
+        );
+        return None;
+    }
+    let name = r.word(&field.value, "type", types)?;
     if name != "enum" {
         let message = format!("`values` has no meaning for `type: {name}`");
         f.refuse(
@@ -112,6 +134,10 @@ fn read_type(r: &mut Reader<'_>, f: &mut Fields) -> Option<Spanned<Ty>> {
         other => simple_type(other)?,
     };
     Some(Spanned::new(ty, span))
+}
+
+fn is_secret(value: &YamlValue) -> bool {
+    matches!(&value.kind, YamlValueKind::Text { text, .. } if text == "secret")
 }
 
 fn need(r: &mut Reader<'_>, f: &Fields, ty: &str, key: &str) {
@@ -221,7 +247,7 @@ fn check_default(r: &mut Reader<'_>, param: &Param) {
     }
 }
 
-fn holds_template(value: &YamlValue) -> bool {
+pub(super) fn holds_template(value: &YamlValue) -> bool {
     match &value.kind {
         YamlValueKind::Literal(_) => false,
         YamlValueKind::Text { text, .. } => text.contains("{{"),

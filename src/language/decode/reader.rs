@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use super::fields::{Field, Fields};
 use super::keys::{ObjectSpec, Shape};
 use crate::base::{
-    Code, Diagnostic, Diagnostics, SourceFile, Span, Spanned, StepId, Value, did_you_mean,
-    parse_duration,
+    Code, Diagnostic, Diagnostics, InvalidSshKey, SourceFile, Span, Spanned, StepId, Value,
+    did_you_mean, parse_duration, parse_ssh_key,
 };
 use crate::language::codes;
 use crate::language::yaml::first_line;
@@ -251,12 +251,116 @@ impl Reader<'_> {
         None
     }
 
+    /// `true` or `false`, with its place.
+    pub(super) fn flag(&mut self, field: Option<Field>) -> Option<Spanned<bool>> {
+        let field = field?;
+        let span = field.value.span;
+        self.boolean(Some(field))
+            .map(|value| Spanned::new(value, span))
+    }
+
+    /// A duration that is longer than nothing.
+    pub(super) fn time(&mut self, field: Option<Field>) -> Option<Spanned<Duration>> {
+        let field = field?;
+        let name = field.key.name;
+        let example = field.key.example;
+        let time = self.duration(Some(field))?;
+        if time.value.is_zero() {
+            self.error(
+                codes::BAD_VALUE,
+                format!("`{name}` is no time at all"),
+                time.span,
+                "this value",
+                &format!("write e.g. `{name}: {example}`, or take it out"),
+            );
+            return None;
+        }
+        Some(time)
+    }
+
+    /// The name of a role.
+    pub(super) fn role(&mut self, field: Option<Field>) -> Option<Spanned<String>> {
+        self.named_thing(field?, "name of a role")
+    }
+
+    /// A name that may hold hyphens; says why it is none.
+    pub(super) fn named_thing(&mut self, field: Field, what: &str) -> Option<Spanned<String>> {
+        let name = self.text(Some(field))?;
+        self.name(&name, what, name.span).then_some(name)
+    }
+
+    /// A list of names that may hold hyphens, each once.
+    pub(super) fn names(
+        &mut self,
+        field: Option<Field>,
+        what: &str,
+    ) -> Option<Vec<Spanned<String>>> {
+        let key = field.as_ref()?.key.name;
+        let names = self.texts(field)?;
+        let mut good = true;
+        for name in &names {
+            good &= self.name(name, what, name.span);
+        }
+        self.distinct(&names, key);
+        good.then_some(names)
+    }
+
+    /// Says which items of a list stand there twice.
+    pub(super) fn distinct(&mut self, items: &[Spanned<String>], name: &str) {
+        let mut seen = std::collections::HashSet::new();
+        for item in items {
+            if !seen.insert(item.value.as_str()) {
+                self.error(
+                    codes::BAD_VALUE,
+                    format!("`{name}` names `{}` twice", item.value),
+                    item.span,
+                    "here again",
+                    "delete one of the two",
+                );
+            }
+        }
+    }
+
+    /// A list of public keys.
+    pub(super) fn ssh_keys(&mut self, field: Option<Field>) -> Option<Vec<Spanned<String>>> {
+        let keys = self.texts(field)?;
+        let mut good = true;
+        for key in &keys {
+            let Err(problem) = parse_ssh_key(key) else {
+                continue;
+            };
+            good = false;
+            let help = match problem {
+                InvalidSshKey::Private => {
+                    "write the public key, the line of the `.pub` file; make a new key pair: this file has been read by others"
+                }
+                InvalidSshKey::NotAKey(_) => {
+                    "write the line of the `.pub` file: `ssh-ed25519 AAAA... name`; show it with: cat ~/.ssh/id_ed25519.pub"
+                }
+                InvalidSshKey::UnknownKind(_) => "make one with: ssh-keygen -t ed25519",
+            };
+            self.error(
+                codes::BAD_VALUE,
+                problem.to_string(),
+                key.span,
+                "this key",
+                help,
+            );
+        }
+        good.then_some(keys)
+    }
+
     /// A whole number in the range of the key's row.
     pub(super) fn int(&mut self, field: Option<Field>) -> Option<u32> {
         let field = field?;
         let Shape::Int(min, max) = field.key.shape else {
             return None;
         };
+        self.int_between(field, min, max)
+    }
+
+    /// A whole number in a range.
+    pub(super) fn int_between(&mut self, field: Field, min: u32, max: u32) -> Option<u32> {
         let YamlValueKind::Literal(Value::Number(number)) = &field.value.kind else {
             self.wrong_field(&field, "a whole number");
             return None;

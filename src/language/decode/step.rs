@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use super::call;
 use super::fields::{Field, Fields};
 use super::for_each::read_for_each;
+use super::gate::take_gate;
 use super::keys::{EFFECT, FINALLY_STEP, RETRY, ROLLBACK, STEP, VERIFY_STEP, failure_names};
 use super::reader::Reader;
 use super::unless::read_unless;
@@ -86,7 +87,8 @@ pub(super) fn read_step(
         );
     }
     let name = r.text(f.take("name"));
-    let action = read_action(r, f, Callee::Any);
+    let mut action = read_action(r, f, Callee::Any);
+    let gate = take_gate(r, action.as_mut());
     if let Some(runbook) = action.as_ref().and_then(Action::runbook) {
         call::refuse_keys(r, f, runbook);
     }
@@ -120,7 +122,7 @@ pub(super) fn read_step(
     let template = r.boolean(f.take("template")).unwrap_or(true);
     fields.done();
     Some(Step {
-        gate: None,
+        gate: gate?,
         span,
         id: id?,
         name,

@@ -12,7 +12,7 @@ use super::rewind::{block, looped, send_back, undoable};
 use super::sim::{Sim, action, failure, gate, id, plan, retry, step};
 use crate::base::StepId;
 use crate::event::{EventKind, Failure, FailureKind, Outcome, RunEvent, Vote};
-use crate::model::{Effect, StepOnFailure};
+use crate::model::{Effect, OnCancel, StepOnFailure};
 use crate::plan::{Plan, PlanRollback, PlanStep};
 use crate::run::{CallKind, NodeStatus, Phase, RunState, Target};
 
@@ -124,16 +124,46 @@ fn answer(state: &RunState, target: &Target) -> Result<Value, Failure> {
     }
 }
 
+/// What goes wrong beside what the plan itself makes go wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mishap {
+    None,
+    /// Somebody cancels once there are so many events.
+    Cancel(usize),
+    /// From so many events on, every call of this kind fails for good.
+    Fails(usize, CallKind),
+}
+
 /// Plays to the end. Votes come at any time, also while other steps are at work.
-fn play(mut sim: Sim, seed: u64, budget: usize) -> Result<Sim, TestCaseError> {
+fn play(sim: Sim, seed: u64, budget: usize) -> Result<Sim, TestCaseError> {
+    play_through(sim, seed, budget, Mishap::None)
+}
+
+fn play_through(
+    mut sim: Sim,
+    seed: u64,
+    budget: usize,
+    mishap: Mishap,
+) -> Result<Sim, TestCaseError> {
+    let mut cancelled = false;
     let mut dice = Dice(seed ^ sim.events.len() as u64);
     for _ in 0..5_000 {
         let wake = sim.settle_decisions();
         counters(&sim.state)?;
+        let known = sim.events.len();
+        if !cancelled
+            && matches!(mishap, Mishap::Cancel(at) if known >= at)
+            && sim.state.phase() != Phase::Finished
+        {
+            cancelled = true;
+            sim.cancel();
+            continue;
+        }
         let back = |e: &&RunEvent| matches!(e.event, EventKind::RewindStarted { .. });
         let sent = sim.events.iter().filter(back).count();
         let open = sim.state.open_gates();
         if !open.is_empty()
+            && sim.state.halt().is_none()
             && sim.state.rewinding().is_none()
             && (sim.running.is_empty() || dice.one_in(3))
         {
@@ -157,7 +187,13 @@ fn play(mut sim: Sim, seed: u64, budget: usize) -> Result<Sim, TestCaseError> {
             }
         } else if !sim.running.is_empty() {
             let at = dice.below(sim.running.len());
-            let result = answer(&sim.state, &sim.running[at].0);
+            let target = &sim.running[at].0;
+            let result = match mishap {
+                Mishap::Fails(from, call) if known >= from && target.call == call => {
+                    Err(failure(FailureKind::Invalid))
+                }
+                _ => answer(&sim.state, target),
+            };
             sim.finish(at, result);
         } else if let Some(wake) = wake {
             sim.now = wake;
@@ -473,7 +509,7 @@ fn outcome(sim: &Sim) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_sent_back_is_undone_once_in_order_and_runs_again(case in case()) {
@@ -500,5 +536,76 @@ proptest! {
             check(&case.plan, &resumed)?;
             prop_assert_eq!(outcome(&resumed), outcome(&straight), "after {} events", known);
         }
+    }
+}
+
+/// What holds however the run ends.
+fn check_end(case: &Case, sim: &Sim) -> Result<(), TestCaseError> {
+    let mut done: BTreeSet<&StepId> = BTreeSet::new();
+    let mut rolled_back = false;
+    let mut cleaned_up = false;
+    for event in &sim.events {
+        match &event.event {
+            EventKind::StepStarted { step, .. } => {
+                prop_assert!(
+                    !done.contains(step),
+                    "{} runs again and is not undone",
+                    step
+                );
+                cleaned_up |= step.as_str() == "last";
+            }
+            EventKind::StepSucceeded { step, .. } => {
+                let node = sim.state.plan_step(step).expect("planned");
+                let is_loop = node.for_each.is_some() && !step.as_str().ends_with(']');
+                if node.rollback.is_some() && !is_loop {
+                    done.insert(step);
+                }
+            }
+            EventKind::UndoStarted { step, .. } => {
+                prop_assert!(done.contains(step), "{} is undone and was not done", step);
+            }
+            EventKind::UndoSucceeded { step, .. } => {
+                done.remove(step);
+            }
+            EventKind::RollbackStarted { .. } => rolled_back = true,
+            _ => {}
+        }
+    }
+    prop_assert!(cleaned_up);
+    prop_assert_eq!(
+        outcome(sim) == Outcome::Stuck,
+        !sim.state.not_undone().is_empty()
+    );
+    if rolled_back && outcome(sim) != Outcome::Stuck {
+        prop_assert_eq!(done, BTreeSet::new());
+    }
+    let mut again = RunState::new(Arc::new(case.plan.clone())).expect("sound");
+    for event in &sim.events {
+        again.apply(event).expect("legal");
+    }
+    prop_assert_eq!(again.outcome(), sim.state.outcome());
+    prop_assert_eq!(again.not_undone(), sim.state.not_undone());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_that_ends_on_the_way_back_ends_in_order(case in case(), at in 0usize..60, kind in 0u8..4, rollback: bool) {
+        let mut case = case;
+        if rollback {
+            case.plan.on_cancel = OnCancel::Rollback;
+        }
+        let mishap = match kind {
+            0 => Mishap::Fails(at, CallKind::Undo),
+            1 => Mishap::Fails(at, CallKind::Action),
+            _ => Mishap::Cancel(at),
+        };
+        let sim = play_through(Sim::new(case.plan.clone(), 3), case.seed, 4, mishap)?;
+        check_end(&case, &sim)?;
+        let known = at.clamp(1, sim.events.len() - 1);
+        let resumed = Sim::resumed(case.plan.clone(), 3, &sim.events[..known]);
+        check_end(&case, &play_through(resumed, case.seed, 4, mishap)?)?;
     }
 }

@@ -7,9 +7,10 @@ use crate::base::{Clock as _, StepId, Timestamp};
 use crate::cli::args::{GateArgs, KeyArgs};
 use crate::cli::booth::{Booth, ask, unfinished};
 use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::Record;
+use crate::cli::remote_record::RemoteRecord;
 use crate::event::{Ballot, SignedVote, Vote, VoteStatement};
 use crate::report::{ignored_vote, with_vote};
 use crate::run::{GateView, RunState};
@@ -27,9 +28,13 @@ pub(super) struct Say<'a> {
 }
 
 pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliError> {
-    let record = Record::open_to_ask(&context.settings)?;
-    let (run, _) = unfinished(&record, &say.gate.run)?;
-    let booth = Booth::open(&record, run)?;
+    let place = Place::open(context, say.gate)?;
+    let record = place.record();
+    let (run, _) = unfinished(record, &say.gate.run)?;
+    if let Place::Remote(remote) = &place {
+        remote.bring(run.id)?;
+    }
+    let booth = Booth::open(record, run)?;
     let gate = booth.gate(say.gate.gate.as_deref(), command(say.vote))?;
     let me = identify(context, &booth, &gate, say.key)?;
     let now = SystemClock.now();
@@ -69,11 +74,52 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
         gate: Some(gate.step.clone()),
         ballot: ballot.clone(),
     };
-    ask(&record, booth.run.id, me.actor.clone(), kind)?;
-    tell(
-        context,
-        Said::new(&booth, &gate, &me, &ballot, &after, driven, now),
+    let said = Said::new(&booth, &gate, &me, &ballot, &after, driven, now);
+    match &place {
+        Place::Here(record) => {
+            ask(record, booth.run.id, me.actor.clone(), kind)?;
+            tell(context, said)
+        }
+        Place::Remote(remote) => {
+            let Some(signed) = &ballot.signed else {
+                return Err(unsigned());
+            };
+            remote.send(signed)?;
+            tell(context, said.sent_to(remote.url()))
+        }
+    }
+}
+
+/// Where the run is.
+enum Place {
+    Here(Record),
+    Remote(RemoteRecord),
+}
+
+impl Place {
+    fn open(context: &Context, gate: &GateArgs) -> Result<Self, CliError> {
+        match &gate.remote.remote {
+            None => Record::open_to_ask(&context.settings).map(Self::Here),
+            Some(url) => RemoteRecord::open(context, Some(url)).map(Self::Remote),
+        }
+    }
+
+    fn record(&self) -> &Record {
+        match self {
+            Self::Here(record) => record,
+            Self::Remote(remote) => &remote.record,
+        }
+    }
+}
+
+/// Whoever may push to the remote could say anything in anybody's name.
+fn unsigned() -> CliError {
+    CliError::new(
+        ErrorKind::Usage,
+        "a vote that goes through the remote must be signed, and no key of yours is in the policy of this run",
     )
+    .next("name a key: --key ~/.ssh/id_ed25519")
+    .next("or vote on the machine that drives the run")
 }
 
 /// The name of the command that says it.

@@ -1,10 +1,10 @@
 //! Why a vote cannot count, before it is stored.
 
 use super::cast::{Say, command};
-use crate::base::{StepId, Timestamp};
+use crate::base::Timestamp;
 use crate::cli::booth::Booth;
 use crate::cli::error::{CliError, ErrorKind};
-use crate::event::{EventKind, Vote};
+use crate::event::{Actor, EventKind, Vote};
 use crate::report::who_is_missing;
 use crate::run::GateView;
 use crate::settings::Identity;
@@ -21,15 +21,16 @@ pub(super) fn refusal(
     let electorate = booth.state.electorate(&gate.step)?;
     if let Some(why) = electorate.refusal(&me.actor) {
         let name = &me.actor.name;
-        let unsigned = electorate
-            .policy
-            .is_some_and(|policy| policy.require_signatures && !electorate.excluded.contains(name));
         if electorate.excluded.contains(name)
             && let Some(why) = excluded(booth, name)
         {
             return Some(refused(booth, gate, now, &why));
         }
-        if unsigned && !me.actor.verified && why.contains("signature") {
+        let signed = Actor {
+            verified: true,
+            ..me.actor.clone()
+        };
+        if electorate.refusal(&signed).is_none() {
             let why = format!(
                 "votes on this run must be signed, and no key of `{name}` that the policy lists was found"
             );
@@ -46,7 +47,7 @@ pub(super) fn refusal(
         return Some(refused(booth, gate, now, &why));
     }
     if let (Vote::SendBack, Some(to)) = (say.vote, &say.to)
-        && let Err(why) = can_send_back(booth, &gate.step, to)
+        && let Err(why) = booth.state.can_send_back(&gate.step, to)
     {
         return Some(
             CliError::new(
@@ -67,24 +68,6 @@ pub(super) fn refusal(
         );
     }
     None
-}
-
-/// Whether the step comes before the gate in the same list of steps.
-fn can_send_back(booth: &Booth, gate: &StepId, to: &StepId) -> Result<(), String> {
-    let before = booth.state.plan().steps_before(gate);
-    match before.contains(to) {
-        true => Ok(()),
-        false => Err(match before.as_slice() {
-            [] => format!("nothing comes before the gate `{gate}`"),
-            before => {
-                let names: Vec<String> = before.iter().map(|id| format!("`{id}`")).collect();
-                format!(
-                    "it does not come before the gate `{gate}`; it can be sent back to {}",
-                    names.join(", ")
-                )
-            }
-        }),
-    }
 }
 
 /// A vote that cannot count, and who could give one that does.

@@ -1,6 +1,6 @@
-//! Keys of environments and policies.
+//! Keys of environments.
 
-use super::spec::{ObjectSpec, Rules, Shape as S, key, later};
+use super::spec::{ObjectSpec, Rules, Shape as S, key};
 
 /// An environment file.
 pub(in crate::language) static ENVIRONMENT: ObjectSpec = ObjectSpec {
@@ -74,7 +74,7 @@ pub(in crate::language) static SERVICE: ObjectSpec = ObjectSpec {
 pub(in crate::language) static CONNECTION: ObjectSpec = ObjectSpec {
     what: "a connection",
     open: true,
-    rules: Rules::None,
+    rules: Rules::Connection,
     keys: &[key(
         "kind",
         S::OneOf(&["mongodb", "redis", "kafka", "http", "docker", "notify"]),
@@ -82,120 +82,4 @@ pub(in crate::language) static CONNECTION: ObjectSpec = ObjectSpec {
         "What answers there",
     )
     .required()],
-};
-
-/// A policy file.
-pub(in crate::language) static POLICY: ObjectSpec = ObjectSpec {
-    what: "a policy",
-    open: false,
-    rules: Rules::None,
-    keys: &[
-        key(
-            "policy",
-            S::Format,
-            "v1",
-            "The format; always the first key",
-        )
-        .required(),
-        key(
-            "people",
-            S::MapOf(&S::Name, &S::Object(&PERSON)),
-            "{ ada: { name: Ada Lovelace } }",
-            "People by login name",
-        ),
-        key(
-            "roles",
-            S::MapOf(&S::Name, &S::Object(&ROLE)),
-            "{ team-lead: { members: [ada] } }",
-            "Roles and who has them",
-        ),
-        key(
-            "risk",
-            S::Object(&RISK),
-            "{ medium: { role: team-lead } }",
-            "Which approval each risk asks for",
-        ),
-        later("emergency"),
-        later("escalation"),
-        later("windows"),
-        later("freezes"),
-        later("reviews"),
-    ],
-};
-
-/// A person of the policy.
-pub(in crate::language) static PERSON: ObjectSpec = ObjectSpec {
-    what: "a person",
-    open: false,
-    rules: Rules::None,
-    keys: &[
-        key("name", S::Text, "Ada Lovelace", "The full name"),
-        key("contact", S::Text, "ada@example.com", "E-mail or phone"),
-        key(
-            "ssh_keys",
-            S::List(&S::Text),
-            "[\"ssh-ed25519 AAAA…\"]",
-            "Public keys in OpenSSH form",
-        ),
-    ],
-};
-
-/// A role of the policy.
-pub(in crate::language) static ROLE: ObjectSpec = ObjectSpec {
-    what: "a role",
-    open: false,
-    rules: Rules::None,
-    keys: &[key("members", S::List(&S::Text), "[ada]", "Login names").required()],
-};
-
-/// `risk` of the policy.
-pub(in crate::language) static RISK: ObjectSpec = ObjectSpec {
-    what: "`risk`",
-    open: false,
-    rules: Rules::None,
-    keys: &[
-        key(
-            "low",
-            S::Object(&RISK_RULE),
-            "{ role: developer }",
-            "What a low risk asks for",
-        ),
-        key(
-            "medium",
-            S::Object(&RISK_RULE),
-            "{ role: team-lead }",
-            "What a medium risk asks for",
-        ),
-        key(
-            "high",
-            S::Object(&RISK_RULE),
-            "{ role: architecture-review, quorum: 2 }",
-            "What a high risk asks for",
-        ),
-    ],
-};
-
-/// What one risk asks for.
-pub(in crate::language) static RISK_RULE: ObjectSpec = ObjectSpec {
-    what: "a risk rule",
-    open: false,
-    rules: Rules::None,
-    keys: &[
-        key(
-            "role",
-            S::Name,
-            "team-lead",
-            "The role whose members may approve",
-        )
-        .required(),
-        key(
-            "quorum",
-            S::Int(1, 100),
-            "2",
-            "How many different people must approve",
-        )
-        .default("1"),
-        later("expiry"),
-        later("self_approval"),
-    ],
 };

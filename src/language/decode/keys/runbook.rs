@@ -137,54 +137,69 @@ pub(in crate::language) static OBJECTIVES: ObjectSpec = ObjectSpec {
     ],
 };
 
+/// What parameters and inputs of approvals have, with the types that they may have.
+macro_rules! param_keys {
+    ($types:expr) => {
+        &[
+            key("type", $types, "string", "The type of the value").required(),
+            key(
+                "values",
+                S::NonEmptyList(&S::Text),
+                "[small, large]",
+                "The permitted values (`enum` only)",
+            ),
+            key(
+                "items",
+                S::OneOf(ITEM_TYPES),
+                "string",
+                "The type of the items (`list` and `map` only)",
+            ),
+            key(
+                "default",
+                S::Any,
+                "10s",
+                "The value when none is given; a literal (of a secret: its source). Without it the parameter is required",
+            ),
+            key(
+                "description",
+                S::Text,
+                "Service to restart",
+                "One line for people",
+            ),
+            key(
+                "pattern",
+                S::Text,
+                "\"[a-z]+\"",
+                "A regular expression that the whole text must match (`string` only)",
+            ),
+            key(
+                "min",
+                S::Bound,
+                "1s",
+                "Smallest permitted value (`int`, `float`, `duration`, `size`)",
+            ),
+            key(
+                "max",
+                S::Bound,
+                "1h",
+                "Largest permitted value (`int`, `float`, `duration`, `size`)",
+            ),
+        ]
+    };
+}
+
 /// A parameter.
 pub(in crate::language) static PARAM: ObjectSpec = ObjectSpec {
     what: "a parameter",
     open: false,
     rules: Rules::Param,
-    keys: &[
-        key("type", S::Type, "string", "The type of the value").required(),
-        key(
-            "values",
-            S::NonEmptyList(&S::Text),
-            "[small, large]",
-            "The permitted values (`enum` only)",
-        ),
-        key(
-            "items",
-            S::OneOf(ITEM_TYPES),
-            "string",
-            "The type of the items (`list` and `map` only)",
-        ),
-        key(
-            "default",
-            S::Any,
-            "10s",
-            "The value when none is given; a literal (of a secret: its source). Without it the parameter is required",
-        ),
-        key(
-            "description",
-            S::Text,
-            "Service to restart",
-            "One line for people",
-        ),
-        key(
-            "pattern",
-            S::Text,
-            "\"[a-z]+\"",
-            "A regular expression that the whole text must match (`string` only)",
-        ),
-        key(
-            "min",
-            S::Bound,
-            "1s",
-            "Smallest permitted value (`int`, `float`, `duration`, `size`)",
-        ),
-        key(
-            "max",
-            S::Bound,
-            "1h",
-            "Largest permitted value (`int`, `float`, `duration`, `size`)",
-        ),
-    ],
+    keys: param_keys!(S::Type),
+};
+
+/// Something that an approver fills in.
+pub(in crate::language) static GATE_INPUT: ObjectSpec = ObjectSpec {
+    what: "an input of an approval",
+    open: false,
+    rules: Rules::Param,
+    keys: param_keys!(S::InputType),
 };

@@ -23,6 +23,16 @@ pub(in crate::language) enum Shape {
     Duration,
     /// `2026-11-01`.
     Date,
+    /// `2026-11-01`, or a time of that day: `2026-11-01T18:00`.
+    Moment,
+    /// `22:00-04:00`.
+    Hours,
+    /// The name of a time zone of the IANA: `Europe/Berlin`.
+    TimeZone,
+    /// `2 of team-lead`.
+    Quorum,
+    /// A public key in OpenSSH's form.
+    SshKey,
     /// `true` or `false`.
     Bool,
     /// A whole number in a range.
@@ -35,6 +45,8 @@ pub(in crate::language) enum Shape {
     Failure,
     /// A type of a parameter.
     Type,
+    /// A type of what an approver fills in.
+    InputType,
     /// A CEL expression; a boolean is one too.
     Condition,
     /// The name of an action, or `runbook.NAME`.
@@ -119,6 +131,10 @@ pub(in crate::language) enum Rules {
     Param,
     /// A service: the other keys fit `provider`.
     Service,
+    /// A risk rule: a `role` with a number, or a list of quorums.
+    RiskRule,
+    /// A connection: the other keys fit `kind`.
+    Connection,
 }
 
 impl ObjectSpec {
@@ -210,6 +226,25 @@ pub(in crate::language) const TYPES: &[&str] = &[
     "secret",
 ];
 
+/// The types of what an approver fills in: votes are on record, so it is no secret.
+pub(in crate::language) const INPUT_TYPES: &[&str] = &[
+    "string",
+    "int",
+    "float",
+    "bool",
+    "duration",
+    "size",
+    "timestamp",
+    "enum",
+    "list",
+    "map",
+    "service",
+    "connection",
+];
+
+/// The days of the week as policies write them, Monday first.
+pub(in crate::language) const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
 /// The names that `retry.on` may hold.
 pub(in crate::language) fn failure_names() -> impl Iterator<Item = &'static str> {
     FailureKind::ALL.into_iter().map(FailureKind::as_str)
@@ -222,5 +257,11 @@ mod tests {
     #[test]
     fn the_item_types_are_types() {
         assert!(ITEM_TYPES.iter().all(|name| TYPES.contains(name)));
+    }
+
+    #[test]
+    fn an_approver_fills_in_anything_but_a_secret() {
+        let open: Vec<_> = TYPES.iter().filter(|name| **name != "secret").collect();
+        assert!(open.into_iter().eq(INPUT_TYPES));
     }
 }

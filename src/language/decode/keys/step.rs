@@ -1,5 +1,6 @@
 //! Keys of a step and of what stands in it.
 
+use super::runbook::GATE_INPUT;
 use super::spec::{KeySpec, ObjectSpec, Presence, Rules, Shape as S, key, later};
 
 const TIMEOUT: KeySpec = key(
@@ -124,6 +125,33 @@ pub(in crate::language) static FINALLY_STEP: ObjectSpec = ObjectSpec {
     open: false,
     rules: Rules::Step,
     keys: step_keys![[ON_FAILURE]],
+};
+
+/// `with` of an approval, beside the message that its handler judges.
+pub(in crate::language) static GATE: ObjectSpec = ObjectSpec {
+    what: "`with` of an approval",
+    open: true,
+    rules: Rules::None,
+    keys: &[
+        key(
+            "risk",
+            S::OneOf(&["low", "medium", "high"]),
+            "high",
+            "Which rule of the policy says who may approve; default: the runbook's `risk`",
+        ),
+        key(
+            "inputs",
+            S::MapOf(&S::Identifier, &S::Object(&GATE_INPUT)),
+            "{ window: { type: duration, default: 10m } }",
+            "What the approver fills in, for `{{ steps.ID.outputs.inputs.NAME }}`",
+        ),
+        key(
+            "on_expiry",
+            S::OneOf(&["deny", "escalate", "park"]),
+            "park",
+            "What happens when nobody approves in time: the run ends, the rest of the escalation chain is told first, or the run is left waiting; default: as the policy says, else `deny`",
+        ),
+    ],
 };
 
 /// `retry`.
