@@ -29,7 +29,7 @@ people:
   grace: { name: Grace Example }
 roles:
   developer: { members: [ada, grace] }
-  team-lead: { members: [ada] }
+  team-lead: { members: [ada, grace] }
 risk:
   low: { role: developer }
   medium: { role: team-lead }
