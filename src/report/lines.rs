@@ -17,7 +17,7 @@ use crate::event::{
     SkipReason, Vote,
 };
 use crate::plan::Plan;
-use crate::run::RunState;
+use crate::run::{RunState, Verdict};
 
 /// Lines of a log's end that are shown with a failure.
 const LOG_LINES: usize = 20;
@@ -369,12 +369,15 @@ impl Lines {
 
     /// What a gate waits for after something happened at it.
     fn waits(&self, state: &RunState, row: &StepRow, event: &RunEvent) -> Vec<String> {
-        let style = self.style;
         let mut texts: Vec<String> = Vec::new();
         match &event.event {
             EventKind::VoteCast { .. } => {
                 let ignored = ignored_vote(state, &row.id, event.at);
                 texts.extend(ignored.map(|why| format!("this vote counts for nothing: {why}")));
+                let judged = state.judge(&row.id, event.at);
+                if judged.is_some_and(|judged| judged.verdict != Verdict::Pending) {
+                    return self.details(&texts);
+                }
             }
             // The question may be another one now.
             EventKind::GateVoided { .. } => {
@@ -392,6 +395,11 @@ impl Lines {
                 .filter(|fact| !fact.starts_with("expires"));
             texts.extend(facts);
         }
+        self.details(&texts)
+    }
+
+    fn details(&self, texts: &[String]) -> Vec<String> {
+        let style = self.style;
         texts
             .iter()
             .flat_map(|text| text.lines())

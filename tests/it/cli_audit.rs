@@ -70,7 +70,24 @@ fn a_signed_trail_is_proven_here_and_elsewhere() {
         checked.stdout,
         checked.stderr
     );
-    assert!(checked.stdout.starts_with("proven: "), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("\nproven: ") && checked.stdout.contains("(0 signed), 1 run, "),
+        "no policy named the signer: {}",
+        checked.stdout
+    );
+    let known = elsewhere.finish(
+        elsewhere
+            .command()
+            .args(["audit", "verify", "--bundle"])
+            .arg(&proof)
+            .arg("--allowed-signers")
+            .arg(env.root().join("signers")),
+    );
+    assert!(
+        known.stdout.starts_with("proven: ") && !known.stdout.contains("(0 signed), 1 run, "),
+        "{}",
+        known.stdout
+    );
 
     env.write(
         "other",
