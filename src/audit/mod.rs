@@ -30,7 +30,7 @@ pub use last_change::{FileChange, last_change};
 pub use prune::{Pruned, prune};
 pub use remote::{
     LOOK_FOR_VOTES, LinkParts, PushReport, Remote, RemoteError, RemoteLink, RemoteVote, Votes,
-    cast_vote, fetch_votes, push,
+    cast_vote, fetch_votes, mirror, push,
 };
 pub use renderer::ReportRenderer;
 pub use restore::{Restored, restore_store};

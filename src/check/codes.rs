@@ -78,6 +78,7 @@ codes! {
     REVIEWED_LATER = "RB0412", "a review in the future";
     SHADOWED_NAME = "RB0413", "one name for two things";
     NO_OBJECTIVE = "RB0414", "an outage without a time to recover";
+    BAD_CONNECTION = "RB0415", "a connection's keys are not what its kind wants";
     UNKNOWN_ACTION = "RB0501", "an unknown action";
     UNKNOWN_INPUT = "RB0502", "an action has no such input";
     MISSING_INPUT = "RB0503", "an action lacks an input";

@@ -1,4 +1,4 @@
-//! Rules for environments: known providers, and the keys that they want.
+//! Rules for environments: known providers, and the keys that they and the connections want.
 
 use std::sync::Arc;
 
@@ -19,6 +19,24 @@ pub fn check_environment(
     let connections = environment.connections.values().map(|c| &c.config);
     for config in services.chain(connections) {
         check_secrets(environment, config, diags);
+    }
+    for connection in environment.connections.values() {
+        let kind = &connection.kind.value;
+        // What other kinds want is for the actions that use them to say.
+        if let Some(manifest) = catalog.connections.get(kind) {
+            InputCheck {
+                subject: &Subject::Connection {
+                    kind,
+                    summary: &manifest.summary,
+                },
+                source,
+                environment: Some(environment),
+                diags,
+            }
+            .run(&manifest.config, &connection.config, &mut |_, _| {
+                TextIs::Literal
+            });
+        }
     }
     for service in environment.services.values() {
         let name = &service.provider.value;

@@ -100,6 +100,7 @@ pub(crate) fn catalog() -> ActionCatalog {
         ]
         .into_iter()
         .collect(),
+        connections: Default::default(),
         providers: [(
             "process".to_owned(),
             ProviderManifest {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::codes;
-use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range};
+use super::schema::{Choice, allows, allows_null, choose, not_allowed, out_of_range, tagged};
 use super::template::SECRET_HELP;
 use super::texts::TextAt;
 use crate::base::{
@@ -69,6 +69,12 @@ pub(crate) enum Subject<'a> {
         /// What it is, in a few words.
         summary: &'a str,
     },
+    /// A connection of that kind.
+    Connection {
+        kind: &'a str,
+        /// What it is, in a few words.
+        summary: &'a str,
+    },
 }
 
 impl<'a> Subject<'a> {
@@ -87,6 +93,7 @@ impl<'a> Subject<'a> {
             Self::Runbook(name) => format!("the runbook `{name}`"),
             Self::Step => "a step".to_owned(),
             Self::Provider { name, .. } => format!("the provider `{name}`"),
+            Self::Connection { kind, .. } => format!("a connection of kind `{kind}`"),
         }
     }
 
@@ -95,7 +102,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Action(_) => "input",
             Self::Runbook(_) => "parameter",
-            Self::Step | Self::Provider { .. } => "key",
+            Self::Step | Self::Provider { .. } | Self::Connection { .. } => "key",
         }
     }
 
@@ -106,6 +113,7 @@ impl<'a> Subject<'a> {
             Self::Runbook(name) => format!("see its parameters with: runbook show {name}"),
             Self::Step => "see all keys of a step with: runbook schema runbook".to_owned(),
             Self::Provider { name, summary } => format!("`{name}`: {summary}"),
+            Self::Connection { kind, summary } => format!("`{kind}`: {summary}"),
         }
     }
 
@@ -113,6 +121,7 @@ impl<'a> Subject<'a> {
     fn code(&self) -> Option<Code> {
         match self {
             Self::Provider { .. } => Some(codes::BAD_SERVICE),
+            Self::Connection { .. } => Some(codes::BAD_CONNECTION),
             Self::Action(_) | Self::Runbook(_) | Self::Step => None,
         }
     }
@@ -308,6 +317,11 @@ impl InputCheck<'_, '_> {
         if let Ty::Enum(names) = Ty::from_schema(schema) {
             let plain = serde_json::json!({ "type": "string", "enum": names });
             self.value(&plain, value, path, on_text);
+            return;
+        }
+        if let (YamlValueKind::Map(_), Some(tags)) = (&value.kind, tagged(variants)) {
+            // None of them is meant: the key that says which is missing or wrong.
+            self.value(&tags, value, path, on_text);
             return;
         }
         for variant in variants {

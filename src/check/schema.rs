@@ -1,6 +1,8 @@
 //! JSON Schema, as far as the inputs of actions need it.
 
-use crate::base::{Value, did_you_mean};
+use serde_json::json;
+
+use crate::base::{Map, Value, did_you_mean};
 use crate::model::{YamlValue, YamlValueKind};
 
 /// Which part of a schema a value is held against.
@@ -35,6 +37,28 @@ pub(super) fn choose<'s>(schema: &'s Value, value: &YamlValue) -> Choice<'s> {
             None => Choice::Unclear(variants),
         },
     }
+}
+
+/// A schema that asks only for the key by which variants are told apart, when each has its own constant
+/// for it; the other keys of all of them are known.
+pub(super) fn tagged(variants: &[&Value]) -> Option<Value> {
+    let properties = |variant: &&Value| variant.get("properties")?.as_object().cloned();
+    let all: Vec<Map<String, Value>> = variants.iter().map(properties).collect::<Option<_>>()?;
+    let tag_of = |key: &String| -> Option<Vec<Value>> {
+        let constant = |of: &Map<String, Value>| of.get(key)?.get("const").cloned();
+        all.iter().map(constant).collect()
+    };
+    let (key, tags) = all
+        .first()?
+        .keys()
+        .find_map(|key| Some((key, tag_of(key)?)))?;
+    let mut known: Map<String, Value> = all
+        .iter()
+        .flat_map(Map::keys)
+        .map(|key| (key.clone(), json!({})))
+        .collect();
+    known.insert(key.clone(), json!({ "type": "string", "enum": tags }));
+    Some(json!({ "type": "object", "required": [key], "properties": known }))
 }
 
 fn variants(schema: &Value) -> Option<&Vec<Value>> {

@@ -704,9 +704,88 @@ fn environments_and_policies() {
     for part in [
         "RB0409 bob | the policy has no person `bob`",
         "RB0409 leeds | the policy has no role `leeds` | did you mean `leads`?",
-        "2 people must approve, but the role `empty` has 0",
+        "RB0801 empty | `high` needs 2 of `empty`, but nobody has that role",
     ] {
         assert!(found.contains(part), "{found}\nnot {part}");
+    }
+}
+
+/// What a gate asks for has the type that it is declared with.
+#[test]
+fn what_an_approver_fills_in_is_typed() {
+    let step = |rest: &str| {
+        format!(
+            "steps:\n  - {{ id: go, uses: approval, timeout: 1h, with: {{ message: Go on?, inputs: {{ window: {{ type: duration }}, size: {{ type: int, default: 1 }} }} }} }}\n  - {{ id: a, uses: shell, with: {{ run: x }}, {rest} }}\n"
+        )
+    };
+    for good in [
+        "when: 'steps.go.outputs.inputs.window > duration(\"5m\")'",
+        "when: steps.go.outputs.inputs.size > 2",
+        "outputs: { x: '{{ outputs.exit_code }}' }",
+    ] {
+        let (checked, findings) = check_text(&step(good));
+        assert!(checked.is_some(), "{good}: {findings:?}");
+    }
+    for (bad, code, words) in [
+        (
+            "when: 'steps.go.outputs.inputs.windo == duration(\"1m\")'",
+            "RB0207",
+            "did you mean `window`?",
+        ),
+        (
+            "when: 'steps.go.outputs.inputs.size == \"big\"'",
+            "RB0214",
+            "",
+        ),
+        (
+            "when: steps.go.outputs.input.size == 2",
+            "RB0207",
+            "did you mean `inputs`?",
+        ),
+    ] {
+        let (checked, findings) = check_text(&step(bad));
+        assert!(checked.is_none(), "{bad}");
+        let told: Vec<String> = findings.iter().map(line).collect();
+        let told = told.join("\n");
+        assert!(told.contains(code) && told.contains(words), "{bad}: {told}");
+    }
+}
+
+/// A gate may be judged by what was read before it; it is no gate that is tried again.
+#[test]
+fn a_gate_may_have_a_verify() {
+    let text = "steps:\n  - { id: b, uses: shell, with: { run: x } }\n  - { id: go, uses: approval, timeout: 1h, with: { message: Go on? }, verify: steps.b.outputs.exit_code == 0 }\n  - { id: a, uses: wait, with: { for: 1s } }\n";
+    let (checked, findings) = check_text(text);
+    assert!(checked.is_some(), "{findings:?}");
+}
+
+#[test]
+fn the_policy_says_when_a_review_is_stale() {
+    let policy = SourceFile::new(
+        "policy.yaml",
+        "policy: v1\nreviews: { high: 30d, low: 400d }\n",
+    );
+    let policy = decode_policy(&policy, &mut Diagnostics::new()).expect("decodes");
+    let today = "2026-11-24".parse().expect("a day");
+    for (risk, reviewed, own, default) in [
+        ("high", "2026-10-20", true, false),
+        ("high", "2026-10-26", false, false),
+        ("low", "2025-12-01", false, true),
+        // Nothing is said of it: as without a policy.
+        ("medium", "2026-01-01", true, true),
+    ] {
+        let text = format!(
+            "risk: {risk}\nreviewed: {reviewed}\nsteps: [{{ id: a, uses: wait, with: {{ for: 1s }} }}]\n"
+        );
+        let source = SourceFile::new("runbooks/sample.yaml", super::fixture::whole(&text));
+        let runbook = crate::language::decode_runbook(&source, &mut Diagnostics::new());
+        let runbook = runbook.expect("decodes");
+        for (policy, stale) in [(Some(&policy), own), (None, default)] {
+            let mut diags = Diagnostics::new();
+            super::check_review(&runbook, today, policy, &mut diags);
+            let found = diags.iter().any(|finding| finding.code.0 == "RB0410");
+            assert_eq!(found, stale, "{text}");
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use clap_complete::Shell;
 use super::exit::EXIT_CODES;
 use super::output::{OutputFormat, Printer};
 pub use super::vote_args::{
-    GateArgs, InboxArgs, KeyArgs, ObligationsArgs, ReviewArgs, SendBackArgs, VoteArgs, WithdrawArgs,
+    GateArgs, InboxArgs, KeyArgs, ObligationsArgs, RemoteArgs, ReviewArgs, SendBackArgs, VoteArgs,
+    WithdrawArgs,
 };
 use crate::base::{HumanDuration, parse_duration};
 use crate::settings::Overrides;

@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod output;
 mod recorder;
+mod remote_record;
 mod run;
 mod runtime;
 mod starting;

@@ -37,6 +37,7 @@ impl ReportRenderer for Markdown {
 }
 
 /// The record, for commands that only look or leave a word.
+#[derive(Clone)]
 pub(super) struct Record {
     /// Where things are.
     pub(super) layout: StateLayout,
@@ -74,7 +75,8 @@ impl Record {
         Ok(Self::over(settings, layout, Arc::new(store)))
     }
 
-    fn over(settings: &Settings, layout: StateLayout, store: Arc<dyn RunStore>) -> Self {
+    /// A record over a store.
+    pub(super) fn over(settings: &Settings, layout: StateLayout, store: Arc<dyn RunStore>) -> Self {
         Self {
             layout,
             store,

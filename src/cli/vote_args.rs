@@ -14,6 +14,19 @@ pub struct GateArgs {
 
     /// Gate [default: the only one that is open]
     pub gate: Option<String>,
+
+    /// Where the run is.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+}
+
+/// Whether the run is on another machine.
+#[derive(Debug, Default, Args)]
+pub struct RemoteArgs {
+    /// The run is another machine's: look at it and vote through the audit remote
+    /// [default URL: $RUNBOOK_AUDIT_REMOTE, else `audit.remote` of the policy]
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub remote: Option<String>,
 }
 
 /// Which key speaks for the person.
@@ -104,6 +117,10 @@ pub struct ReviewArgs {
     #[arg(long, short, value_name = "TEXT", value_parser = parse_comment)]
     pub comment: Option<String>,
 
+    /// Where the run is.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+
     /// Which key.
     #[command(flatten)]
     pub key: KeyArgs,
@@ -112,6 +129,10 @@ pub struct ReviewArgs {
 /// `runbook inbox`
 #[derive(Debug, Args)]
 pub struct InboxArgs {
+    /// Where the runs are.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+
     /// Which key.
     #[command(flatten)]
     pub key: KeyArgs,

@@ -16,4 +16,4 @@ pub use context::{
 pub use error::StepError;
 pub use preview::{Preview, PreviewContext};
 pub use registry::{HandlerRegistry, RegistryError};
-pub use typed::{BoxFuture, StepHandler, TypedHandler, typed};
+pub use typed::{BoxFuture, StepHandler, TypedHandler, input_schema, typed};

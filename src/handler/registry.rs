@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::typed::StepHandler;
-use crate::model::{ActionCatalog, ProviderManifest};
+use crate::model::{ActionCatalog, ConnectionManifest, ProviderManifest};
 
 /// Two handlers with one name: a mistake of ours, found when the registry is built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,7 @@ pub struct RegistryError(pub String);
 pub struct HandlerRegistry {
     handlers: BTreeMap<String, Arc<dyn StepHandler>>,
     providers: BTreeMap<String, ProviderManifest>,
+    connections: BTreeMap<String, ConnectionManifest>,
 }
 
 impl HandlerRegistry {
@@ -43,6 +44,11 @@ impl HandlerRegistry {
         self.providers.insert(provider.name.clone(), provider);
     }
 
+    /// Declares a kind of connections.
+    pub fn add_connection(&mut self, connection: ConnectionManifest) {
+        self.connections.insert(connection.kind.clone(), connection);
+    }
+
     /// The handler of an action.
     pub fn get(&self, action: &str) -> Option<&Arc<dyn StepHandler>> {
         self.handlers.get(action)
@@ -57,6 +63,7 @@ impl HandlerRegistry {
                 .map(|(name, handler)| (name.clone(), handler.manifest().clone()))
                 .collect(),
             providers: self.providers.clone(),
+            connections: self.connections.clone(),
         }
     }
 }

@@ -88,12 +88,17 @@ pub fn typed<H: TypedHandler>(handler: H) -> Arc<dyn StepHandler> {
             summary: H::SUMMARY.to_owned(),
             description: H::DESCRIPTION.to_owned(),
             effect: H::EFFECT,
-            input: schema_of::<H::Input>(true),
+            input: input_schema::<H::Input>(),
             output: schema_of::<H::Output>(false),
             examples: H::examples(),
         },
         marker: PhantomData,
     })
+}
+
+/// The JSON Schema (draft 2020-12) of what a type is read from, without `$ref`.
+pub fn input_schema<T: JsonSchema>() -> Value {
+    schema_of::<T>(true)
 }
 
 /// The JSON Schema of a type, sub-schemas inlined so that readers need no `$ref`.

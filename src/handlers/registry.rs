@@ -4,7 +4,7 @@ use super::approval::Approval;
 use super::assert::Assert;
 use super::file;
 use super::http::{self, Http};
-use super::notify::Notify;
+use super::notify::{self, Notify};
 use super::service;
 use super::shell::Shell;
 use super::wait::Wait;
@@ -48,6 +48,7 @@ pub fn builtin_registry() -> Result<HandlerRegistry, RegistryError> {
     for manifest in services.manifests() {
         registry.add_provider(manifest);
     }
+    registry.add_connection(notify::connection());
     Ok(registry)
 }
 

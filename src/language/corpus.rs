@@ -148,6 +148,7 @@ pub(super) fn catalog() -> ActionCatalog {
         ]
         .into(),
         providers: [("process".to_owned(), process)].into(),
+        connections: Default::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::cel_function::FUNCTIONS;
 use super::decode::{
-    ENVIRONMENT, INPUT_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES,
+    ENVIRONMENT, GATE, INPUT_TYPES, KeySpec, ObjectSpec, POLICY, Presence, RUNBOOK, Shape, TYPES,
     failure_names,
 };
 use super::helper::HELPERS;
@@ -100,6 +100,12 @@ impl From<&'static KeySpec> for KeyHelp {
 }
 
 impl Place {
+    /// What stands in `with` of an approval beside the inputs that its handler declares.
+    pub fn gate() -> Self {
+        static GATE_SHAPE: Shape = Shape::Object(&GATE);
+        Self(&GATE_SHAPE)
+    }
+
     /// What an editor can do with it.
     pub fn form(self) -> Form {
         match self.0 {

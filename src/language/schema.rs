@@ -151,6 +151,10 @@ fn object(spec: &ObjectSpec, catalog: &ActionCatalog) -> Value {
         Rules::Param => schema["allOf"] = param_rules(),
         Rules::Service => schema["allOf"] = provider_rules(catalog),
         Rules::RiskRule => schema["oneOf"] = rule_forms(),
+        Rules::Connection if !catalog.connections.is_empty() => {
+            schema["allOf"] = connection_rules(catalog);
+        }
+        Rules::Connection => {}
     }
     schema
 }
@@ -378,14 +382,30 @@ fn rule(key: &str, value: &str, then: &Value) -> Value {
 fn provider_rules(catalog: &ActionCatalog) -> Value {
     let rules = catalog.providers.values().map(|provider| {
         let mut config = provider.config.clone();
-        // The provider's schema is closed and does not know the key that chose it.
-        if let Some(config) = config.as_object_mut() {
-            let properties = config.entry("properties").or_insert_with(|| json!({}));
-            properties["provider"] = json!(true);
-        }
+        permit(&mut config, "provider");
         rule("provider", &provider.name, &config)
     });
     rules.collect()
+}
+
+fn connection_rules(catalog: &ActionCatalog) -> Value {
+    let rules = catalog.connections.values().map(|connection| {
+        let mut config = connection.config.clone();
+        match config.get_mut("oneOf").and_then(Value::as_array_mut) {
+            Some(variants) => variants.iter_mut().for_each(|v| permit(v, "kind")),
+            None => permit(&mut config, "kind"),
+        }
+        rule("kind", &connection.kind, &config)
+    });
+    rules.collect()
+}
+
+/// The schema is closed and does not know the key that chose it.
+fn permit(schema: &mut Value, key: &str) {
+    if let Some(schema) = schema.as_object_mut() {
+        let properties = schema.entry("properties").or_insert_with(|| json!({}));
+        properties[key] = json!(true);
+    }
 }
 
 /// `with` fits the action that `uses` names.

@@ -41,6 +41,8 @@ enum Inner<'a> {
     Steps,
     Step(&'a YamlValue),
     Outputs(&'a YamlValue),
+    /// What a gate asks for, as it is written.
+    Inputs(&'a YamlValue),
     Vars,
     Secrets,
     Run,
@@ -125,7 +127,8 @@ impl<'a> Names<'a> {
             return Vec::new();
         };
         match &thing.inner {
-            Inner::Params => self.params(),
+            Inner::Params => declared(get(self.tree, "params")),
+            Inner::Inputs(asked) => declared(Some(asked)),
             Inner::Steps => self.step_things(),
             Inner::Step(step) => self.step_fields(step),
             Inner::Outputs(step) => self.outputs(step),
@@ -210,21 +213,6 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn params(&self) -> Vec<Thing<'a>> {
-        entries(get(self.tree, "params"))
-            .map(|(name, span, param)| {
-                let mut doc = text_at(param, "description").unwrap_or_default().to_owned();
-                if let Some(default) = get(param, "default") {
-                    doc.push_str(&format!("\n\nDefault: `{}`", default.to_json()));
-                }
-                Thing {
-                    target: Some(Target::Here(span)),
-                    ..plain(name, param_type(param), &doc)
-                }
-            })
-            .collect()
-    }
-
     fn step_things(&self) -> Vec<Thing<'a>> {
         let own = self.step.and_then(|step| text_at(step, "id"));
         self.steps()
@@ -301,7 +289,19 @@ impl<'a> Names<'a> {
         } else if let Some(manifest) = self.project.catalog.get(uses) {
             found.extend(fields(&Ty::from_schema(&manifest.output), &manifest.output));
         }
+        self.type_gate_inputs(step, &mut found);
         found
+    }
+
+    /// `inputs` of a gate: what it asks for, with its types.
+    fn type_gate_inputs(&self, step: &'a YamlValue, found: &mut [Thing<'a>]) {
+        let asked = get(step, "with").and_then(|with| get(with, "inputs"));
+        let (Some(asked), Some("approval")) = (asked, text_at(step, "uses")) else {
+            return;
+        };
+        for thing in found.iter_mut().filter(|thing| thing.name == "inputs") {
+            thing.inner = Inner::Inputs(asked);
+        }
     }
 
     fn of_environment(&self, section: &str) -> Vec<Thing<'a>> {
@@ -325,6 +325,22 @@ impl<'a> Names<'a> {
             })
             .collect()
     }
+}
+
+/// Parameters, or what a gate asks for, as far as they are written.
+fn declared<'a>(node: Option<&'a YamlValue>) -> Vec<Thing<'a>> {
+    entries(node)
+        .map(|(name, span, param)| {
+            let mut doc = text_at(param, "description").unwrap_or_default().to_owned();
+            if let Some(default) = get(param, "default") {
+                doc.push_str(&format!("\n\nDefault: `{}`", default.to_json()));
+            }
+            Thing {
+                target: Some(Target::Here(span)),
+                ..plain(name, param_type(param), &doc)
+            }
+        })
+        .collect()
 }
 
 /// The type of a parameter, as far as it is written.

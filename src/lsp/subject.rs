@@ -32,7 +32,10 @@ impl Subject {
         let mut subject = Self::Place(kind.root());
         for (depth, name) in path.iter().enumerate() {
             let container = tree::at(root, &path[..depth]);
-            subject = subject.child(name, container, project);
+            subject = match asked(root, &path[..depth], name) {
+                Some(place) => Self::Place(place),
+                None => subject.child(name, container, project),
+            };
         }
         let above = path.len().checked_sub(1).map(|last| &path[..last]);
         let container = above.and_then(|above| tree::at(root, above));
@@ -76,6 +79,14 @@ impl Subject {
             Self::Unknown => Self::Unknown,
         }
     }
+}
+
+/// What a gate asks beside its message: a key of `with` of an approval.
+fn asked(root: &YamlValue, with: &[String], key: &str) -> Option<Place> {
+    let (last, step) = with.split_last()?;
+    let step = tree::at(root, step)?;
+    let is_gate = last == "with" && text_at(step, "uses") == Some("approval");
+    Place::gate().child(key).filter(|_| is_gate)
 }
 
 impl From<Option<Value>> for Subject {

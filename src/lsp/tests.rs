@@ -111,6 +111,26 @@ fn each_place_offers_what_can_stand_there() {
             "  - id: x\n    uses: service.logs\n    with: { service: ¦ }",
             &["api"],
         ),
+        (
+            "  - id: x\n    uses: approval\n    with: { message: m, ¦ }",
+            &["risk", "inputs", "on_expiry"],
+        ),
+        (
+            "  - id: x\n    uses: approval\n    with: { message: m, risk: ¦ }",
+            &["low", "high"],
+        ),
+        (
+            "  - id: x\n    uses: approval\n    with: { message: m, inputs: { window: { ¦ } } }",
+            &["type", "default"],
+        ),
+        (
+            "  - id: x\n    uses: approval\n    with: { message: m, inputs: { window: { type: ¦ } } }",
+            &["duration", "enum"],
+        ),
+        (
+            "  - id: x\n    uses: approval\n    with: { message: m, inputs: { window: { type: duration } } }\n  - id: y\n    when: steps.x.outputs.inputs.¦",
+            &["window"],
+        ),
         ("  - id: x\n    needs: [¦]", &["before"]),
         ("  - id: x\n    on_failure: ¦", &["continue", "stop"]),
         ("  - id: x\n    retry: { backoff: ¦", &["exponential"]),

@@ -92,6 +92,18 @@ pub struct ProviderManifest {
     pub config: Value,
 }
 
+/// All that is known of a kind of connections.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConnectionManifest {
+    /// The value of a connection's `kind:` key.
+    pub kind: String,
+    /// One line.
+    pub summary: String,
+    /// JSON Schema of the connection's other keys: a closed object, or `oneOf` several of them that
+    /// differ in a constant key.
+    pub config: Value,
+}
+
 /// Every action and provider this binary knows. `approval` is in it too, although the engine performs it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ActionCatalog {
@@ -99,6 +111,8 @@ pub struct ActionCatalog {
     pub actions: BTreeMap<String, ActionManifest>,
     /// By name.
     pub providers: BTreeMap<String, ProviderManifest>,
+    /// By kind; the keys of other kinds are not checked.
+    pub connections: BTreeMap<String, ConnectionManifest>,
 }
 
 impl ActionCatalog {

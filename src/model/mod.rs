@@ -12,8 +12,8 @@ mod ty;
 mod ty_rules;
 
 pub use action::{
-    ActionCatalog, ActionExample, ActionManifest, Effect, Escape, ProviderManifest,
-    has_nothing_to_undo,
+    ActionCatalog, ActionExample, ActionManifest, ConnectionManifest, Effect, Escape,
+    ProviderManifest, has_nothing_to_undo,
 };
 pub use environment::{Connection, Environment, Service};
 pub use policy::{

@@ -10,11 +10,14 @@ use super::text::{
     clip, clock_time, count, human, one_line, output_line, pad, shell_word, width, wrap,
 };
 use super::timeline::Timeline;
+use super::waiting::{ignored_vote, waits_for};
 use crate::base::Timestamp;
 use crate::event::{
-    Actor, EventKind, Failure, LogRef, LoopInstance, RollbackCause, RunEvent, SkipReason, Vote,
+    Actor, Emergency, EventKind, Failure, LogRef, LoopInstance, RollbackCause, RunEvent,
+    SkipReason, Vote,
 };
 use crate::plan::Plan;
+use crate::run::RunState;
 
 /// Lines of a log's end that are shown with a failure.
 const LOG_LINES: usize = 20;
@@ -89,10 +92,20 @@ impl Lines {
 
     /// The lines of an event, after the timeline took it in. Failures are left out: whether one is
     /// final is known only later ([`Self::failed`], [`Self::retried`]). `log` adds the starts.
-    pub(crate) fn of(&self, timeline: &Timeline, event: &RunEvent, log: bool) -> Vec<String> {
+    pub(crate) fn of(
+        &self,
+        timeline: &Timeline,
+        state: Option<&RunState>,
+        event: &RunEvent,
+        log: bool,
+    ) -> Vec<String> {
         let row = event.event.step().and_then(|step| timeline.row(step));
         match (&event.event, row) {
-            (EventKind::RunCreated { actor, .. }, _) => self.created(actor),
+            (EventKind::RunCreated { actor, .. }, _) => {
+                let mut lines = self.headline(&person(actor));
+                lines.extend(self.beginnings(timeline));
+                lines
+            }
             (EventKind::RunResumed { actor, .. }, _) => self.resumed(actor),
             (EventKind::CancelRequested { actor, reason, .. }, _) => {
                 let reason = reason
@@ -114,7 +127,11 @@ impl Lines {
             }
             // What belongs to a loop or sub-runbook is told by its own line; a log tells all.
             (kind, Some(row)) if log || !is_inner(row, kind) => {
-                self.of_step(timeline, row, kind, log)
+                let mut lines = self.of_step(timeline, row, kind, log);
+                if let Some(state) = state {
+                    lines.extend(self.waits(state, row, event));
+                }
+                lines
             }
             _ => Vec::new(),
         }
@@ -125,8 +142,19 @@ impl Lines {
         self.note(Symbol::Care, Paint::Care, text)
     }
 
-    fn created(&self, actor: &Actor) -> Vec<String> {
-        self.headline(&person(actor))
+    /// What is unusual about the start of a run.
+    fn beginnings(&self, timeline: &Timeline) -> Vec<String> {
+        let Some(origin) = &timeline.origin else {
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        if let Some(person) = &origin.on_behalf_of {
+            lines.extend(self.note(Symbol::Care, Paint::Dim, &format!("started for {person}")));
+        }
+        if let Some(emergency) = &origin.emergency {
+            lines.extend(self.note(Symbol::Care, Paint::Bad, &emergency_words(emergency)));
+        }
+        lines
     }
 
     fn resumed(&self, actor: &Actor) -> Vec<String> {
@@ -254,6 +282,26 @@ impl Lines {
                 "    {}",
                 self.vote(row, *vote, actor, comment.as_deref())
             )],
+            EventKind::GateHeld { .. }
+            | EventKind::GateVoided { .. }
+            | EventKind::GateEscalated { .. }
+            | EventKind::GateParked { .. }
+            | EventKind::RewindStarted { .. }
+            | EventKind::RewindFinished { .. } => self.at_gate(row, kind, Paint::Care),
+            EventKind::GateRead {
+                failure: Some(_), ..
+            }
+            | EventKind::GateNotified {
+                failure: Some(_), ..
+            } => self.at_gate(row, kind, Paint::Bad),
+            EventKind::GateReadStarted { .. }
+            | EventKind::GateRead { .. }
+            | EventKind::GateSurveyed { .. }
+            | EventKind::GateNotified { .. }
+                if log =>
+            {
+                self.at_gate(row, kind, Paint::Dim)
+            }
             EventKind::GateApproved { .. } => line(Symbol::Good, Paint::Good, "approved", &took),
             EventKind::GateRejected { .. } => line(Symbol::Bad, Paint::Bad, "rejected", &took),
             EventKind::GateExpired { .. } => {
@@ -304,6 +352,52 @@ impl Lines {
         );
         lines.push(style.paint(Paint::Dim, &text));
         lines
+    }
+
+    /// What happens at a gate while it waits.
+    fn at_gate(&self, row: &StepRow, kind: &EventKind, paint: Paint) -> Vec<String> {
+        let Some(words) = kind.at_gate() else {
+            return Vec::new();
+        };
+        let style = self.style;
+        let text = format!("{} {words}", row.id);
+        wrap(&one_line(&text, style), style.width.saturating_sub(4))
+            .iter()
+            .map(|part| format!("    {}", style.paint(paint, part)))
+            .collect()
+    }
+
+    /// What a gate waits for after something happened at it.
+    fn waits(&self, state: &RunState, row: &StepRow, event: &RunEvent) -> Vec<String> {
+        let style = self.style;
+        let mut texts: Vec<String> = Vec::new();
+        match &event.event {
+            EventKind::VoteCast { .. } => {
+                let ignored = ignored_vote(state, &row.id, event.at);
+                texts.extend(ignored.map(|why| format!("this vote counts for nothing: {why}")));
+            }
+            // The question may be another one now.
+            EventKind::GateVoided { .. } => {
+                let open = state.open_gates().into_iter().find(|g| g.step == row.id);
+                texts.extend(open.map(|gate| gate.message));
+            }
+            EventKind::GateOpened { .. } => {}
+            _ => return Vec::new(),
+        }
+        if let Some(gate) = &row.gate {
+            let facts = waits_for(state, &row.id, gate, event.at);
+            // When it lapses is told by the clock above; a countdown stands still on a page.
+            let facts = facts
+                .into_iter()
+                .filter(|fact| !fact.starts_with("expires"));
+            texts.extend(facts);
+        }
+        texts
+            .iter()
+            .flat_map(|text| text.lines())
+            .flat_map(|text| wrap(&one_line(text, style), style.width.saturating_sub(4)))
+            .map(|part| format!("    {}", style.paint(Paint::Dim, &part)))
+            .collect()
     }
 
     fn vote(&self, row: &StepRow, vote: Vote, actor: &Actor, comment: Option<&str>) -> String {
@@ -472,6 +566,22 @@ pub(crate) fn cause_words(cause: &RollbackCause) -> String {
         RollbackCause::Cancelled => "the run was cancelled".to_owned(),
         RollbackCause::TimedOut => "the run took longer than its timeout".to_owned(),
     }
+}
+
+/// That a run passes its gates without approval, and why.
+fn emergency_words(emergency: &Emergency) -> String {
+    let fact = emergency_fact(emergency);
+    format!("EMERGENCY: the gates are passed without approval: {fact}")
+}
+
+/// Why, and who must look at it until when.
+pub(crate) fn emergency_fact(emergency: &Emergency) -> String {
+    format!(
+        "{}; {} must review it by {} UTC",
+        emergency.reason,
+        emergency.review,
+        clock_time(emergency.review_by)
+    )
 }
 
 /// `attempt 2 of 3`; nothing when only one is permitted.

@@ -10,9 +10,11 @@ use super::nested::tree_id;
 use super::outcome::tally_words;
 use super::rows::{StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Style, Symbol};
-use super::text::{LINE_BYTES, clip, human, output_line, pad};
+use super::text::{LINE_BYTES, clip, human, one_line, output_line, pad};
 use super::timeline::Timeline;
+use super::waiting::waits_for;
 use crate::base::{StepId, Timestamp};
+use crate::run::RunState;
 
 /// Permanent lines that are kept back for the next drawing at most.
 const KEPT_LINES: usize = 500;
@@ -20,6 +22,34 @@ const KEPT_LINES: usize = 500;
 const REDRAW: Duration = Duration::from_millis(100);
 /// Running steps that are shown; the others are counted.
 pub(super) const SHOWN: usize = 8;
+
+/// What a drawing is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) lines: &'a Lines,
+    pub(super) timeline: &'a Timeline,
+    pub(super) state: Option<&'a RunState>,
+}
+
+impl Shown<'_> {
+    /// What an open gate waits for, on one line below it.
+    fn waits(&self, row: &StepRow, now: Timestamp) -> Option<String> {
+        let style = self.lines.style;
+        let gate = row
+            .gate
+            .as_ref()
+            .filter(|_| row.status == StepStatus::Waiting)?;
+        let facts = waits_for(self.state?, &row.id, gate, now);
+        let dot = format!(" {} ", style.symbol(Symbol::Dot));
+        let text = one_line(&facts.join(&dot), style);
+        (!facts.is_empty()).then(|| {
+            style.paint(
+                Paint::Care,
+                &clip(&format!("    {text}"), style.width, style),
+            )
+        })
+    }
+}
 
 /// The terminal: permanent lines above, what goes on now below.
 pub(super) struct Live {
@@ -135,12 +165,11 @@ impl Live {
                 .is_none_or(|last| now.since(last) >= REDRAW || now < last)
     }
 
-    pub(super) fn draw(&mut self, lines: &Lines, timeline: &Timeline, quiet: bool, now: Timestamp) {
+    pub(super) fn draw(&mut self, shown: Shown<'_>, quiet: bool, now: Timestamp) {
         self.drawn_at = Some(now);
         self.print_kept();
         if !quiet {
-            self.bar
-                .set_message(self.status(lines, timeline, now).join("\n"));
+            self.bar.set_message(self.status(shown, now).join("\n"));
             self.bar.force_draw();
         }
     }
@@ -154,25 +183,38 @@ impl Live {
 
     /// One line per step under way, those of loops and sub-runbooks below them, then a count. Never
     /// higher than the screen.
-    fn status(&self, lines: &Lines, timeline: &Timeline, now: Timestamp) -> Vec<String> {
+    fn status(&self, shown: Shown<'_>, now: Timestamp) -> Vec<String> {
+        let Shown {
+            lines, timeline, ..
+        } = shown;
         let style = lines.style;
         let tree = timeline.tree();
         let active: Vec<_> = tree.iter().filter(|(_, row)| row.is_active()).collect();
         // A line stays for what is counted, one for the cursor.
         let room = self.height.saturating_sub(3).clamp(1, SHOWN);
-        let mut out: Vec<String> = active
-            .iter()
-            .take(room)
-            .map(|(depth, row)| self.status_line(lines, timeline, row, *depth, now))
-            .collect();
-        let more = active.len().saturating_sub(room);
+        let mut out: Vec<String> = Vec::new();
+        let mut told = 0;
+        for (depth, row) in &active {
+            let mut of_row = vec![self.status_line(lines, timeline, row, *depth, now)];
+            of_row.extend(shown.waits(row, now));
+            if out.len() + of_row.len() > room && told > 0 {
+                break;
+            }
+            out.extend(of_row);
+            told += 1;
+        }
+        let more = active.len() - told;
         if more > 0 {
             out.push(style.paint(Paint::Dim, &format!("  +{more} more under way")));
         }
         let done = timeline.leaves().filter(|row| row.is_over()).count();
         let since = timeline.origin.as_ref().map_or(now, |origin| origin.at);
+        let emergency = match timeline.origin.as_ref().map(|origin| &origin.emergency) {
+            Some(Some(_)) => "EMERGENCY  ",
+            _ => "",
+        };
         let text = format!(
-            "  {done} of {} steps {} {}",
+            "  {emergency}{done} of {} steps {} {}",
             timeline.leaves().count(),
             style.symbol(Symbol::Dot),
             human(whole_tenths(now.since(since)))

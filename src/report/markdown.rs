@@ -1,6 +1,6 @@
 //! `report.md`: a run as a page for people, kept in the audit trail.
 
-use super::lines::{cause_words, person};
+use super::lines::{cause_words, emergency_fact, person};
 use super::outcome::{ids, outcome_meaning, recovery, standing, step_words, tally_words, undone};
 use super::plan_text::risk_word;
 use super::rows::{StepRow, StepStatus};
@@ -8,7 +8,7 @@ use super::style::Style;
 use super::text::{clock_time, count, human, one_line, output_line};
 use super::timeline::Timeline;
 use crate::base::format_size;
-use crate::event::{EventKind, Failure, LogRef, RunEvent, SkipReason};
+use crate::event::{Difference, EventKind, Failure, LastChange, LogRef, RunEvent, SkipReason};
 use crate::plan::{Plan, PlanPart};
 use crate::store::RunRecord;
 
@@ -72,6 +72,18 @@ fn head(run: &RunRecord, plan: &Plan, timeline: &Timeline) -> String {
     );
     fact("Risk", risk_word(plan.runbook.risk).to_owned());
     fact("Started by", escape(&person(&run.actor)));
+    if let Some(origin) = &timeline.origin {
+        if let Some(person) = &origin.on_behalf_of {
+            fact("Started for", escape(person));
+        }
+        if let Some(change) = &origin.changed_by {
+            fact("Runbook last changed by", escape(&change_words(change)));
+        }
+        if let Some(emergency) = &origin.emergency {
+            let words = format!("**Emergency**: {}", escape(&emergency_fact(emergency)));
+            fact("Approval", words);
+        }
+    }
     fact("Started", format!("{} UTC", clock_time(run.created_at)));
     for resume in &timeline.resumes {
         let by = escape(&person(&resume.actor));
@@ -89,6 +101,16 @@ fn head(run: &RunRecord, plan: &Plan, timeline: &Timeline) -> String {
         fact("Program", format!("runbook {}", escape(&origin.version)));
     }
     out
+}
+
+fn change_words(change: &LastChange) -> String {
+    match &change.commit {
+        Some(commit) => {
+            let short: String = commit.chars().take(12).collect();
+            format!("{} in {short}", change.author)
+        }
+        None => format!("{}, not committed", change.author),
+    }
 }
 
 fn params(plan: &Plan) -> String {
@@ -174,6 +196,13 @@ fn approvals(timeline: &Timeline) -> String {
                 clock_time(vote.at),
                 escape(&person(&vote.actor)),
                 vote.vote.verb()
+            ));
+        }
+        for (at, differences) in &gate.voided {
+            out.push_str(&format!(
+                "- {} UTC: the votes became void, because something changed: {}\n",
+                clock_time(*at),
+                escape(&Difference::list(differences))
             ));
         }
     }

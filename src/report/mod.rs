@@ -45,6 +45,7 @@ mod test_results;
 mod tests_nested;
 mod text;
 mod timeline;
+mod waiting;
 
 pub use actions::{action_json, action_text, actions_table, provider_text};
 pub use diagnostics::{
@@ -80,3 +81,4 @@ pub use terminal::{RunView, ViewOptions};
 pub use test_results::{test_result_json, test_results_junit, test_results_text};
 pub use text::{safe_text, shell_word};
 pub use timeline::{CancelRow, Finish, Origin, ResumeRow, Timeline};
+pub use waiting::{ignored_vote, waits_for};

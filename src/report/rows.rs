@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{StepId, Timestamp, Value};
-use crate::event::{Actor, Failure, LogRef, Vote};
+use crate::event::{Actor, Difference, Failure, LogRef, Vote};
 use crate::plan::{Plan, PlanPart, PlanRollback, PlanStep};
 
 /// How a step stands.
@@ -150,19 +150,31 @@ pub struct VoteRow {
     pub actor: Actor,
     /// Why.
     pub comment: Option<String>,
+    /// Of somebody who sends the run back: where to.
+    pub to: Option<StepId>,
+    /// Which round of the gate it is of.
+    pub round: u32,
 }
 
 /// What happened at a gate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GateRow {
-    /// What the approver is asked.
+    /// What the approver was asked when it opened.
     pub message: String,
     /// When it began to wait.
     pub opened_at: Option<Timestamp>,
     /// When the question lapses.
     pub expires_at: Option<Timestamp>,
-    /// The votes, in order.
+    /// The votes of all rounds, in order.
     pub votes: Vec<VoteRow>,
+    /// The roles that were told that nobody answers, in order.
+    pub told: Vec<String>,
+    /// What keeps it closed although its votes suffice, and until when.
+    pub held: Option<(Option<Timestamp>, String)>,
+    /// The times that its votes became void, with what had changed.
+    pub voided: Vec<(Timestamp, Vec<Difference>)>,
+    /// Whether the question lapsed, and it waits without a limit.
+    pub parked: bool,
 }
 
 /// One step and what became of it.
@@ -353,6 +365,21 @@ impl StepRow {
             Some(undo) if undo.status == UndoStatus::Retrying => undo.status = UndoStatus::Failed,
             _ => {}
         }
+    }
+
+    /// The run was sent back to before it: it is as if it had not run. What people said of it stays.
+    pub(super) fn again(&mut self) {
+        self.status = StepStatus::Pending;
+        self.attempts = 0;
+        self.polls = 0;
+        self.started_at = None;
+        self.ended_at = None;
+        self.duration = None;
+        self.next_at = None;
+        self.outputs = Value::Null;
+        self.failure = None;
+        self.skip_condition = None;
+        self.undo = None;
     }
 
     pub(super) fn undo(&mut self) -> &mut UndoRow {

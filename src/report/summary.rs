@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lines::emergency_fact;
 use super::nested::{tree_id, tree_label, worth_showing};
 use super::next::{Places, interrupted, next_command};
 use super::outcome::{
@@ -165,6 +166,14 @@ fn facts(plan: &Plan, timeline: &Timeline, places: &Places, style: Style) -> Str
             out.push_str(&format!("  {key}  {}\n", style.paint(paint, line)));
         }
     };
+    if let Some(origin) = &timeline.origin {
+        if let Some(emergency) = &origin.emergency {
+            fact("emergency", &emergency_fact(emergency), Paint::Bad);
+        }
+        if let Some(person) = &origin.on_behalf_of {
+            fact("started", &format!("for {person}"), Paint::Plain);
+        }
+    }
     let gone = undone(timeline);
     if !gone.is_empty() {
         fact("undone", &ids(&gone), Paint::Plain);

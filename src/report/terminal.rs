@@ -5,19 +5,21 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::Lines;
-use super::live::Live;
+use super::live::{Live, Shown};
 use super::next::Places;
 use super::plain::Plain;
 use super::style::{Paint, Style};
 use super::timeline::Timeline;
 use crate::base::{StepId, Timestamp};
 use crate::event::{EventKind, Progress, RunEvent};
-use crate::plan::{Plan, PlanPart};
+use crate::plan::{Plan, PlanPart, PlanStep};
+use crate::run::RunState;
 
 /// How long a failure waits for its retry to be announced before it is shown as final.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -46,6 +48,8 @@ pub struct RunView {
     lines: Lines,
     quiet: bool,
     timeline: Timeline,
+    /// The run as the core knows it, for what its gates wait for; only of plans with gates.
+    state: Option<RunState>,
     unsettled: Vec<Unsettled>,
     /// Failures of each loop that were told so far.
     told: HashMap<StepId, usize>,
@@ -58,6 +62,17 @@ struct Unsettled {
     step: StepId,
     undo: bool,
     since: Timestamp,
+}
+
+fn has_gate(plan: &Plan) -> bool {
+    fn any(steps: &[PlanStep]) -> bool {
+        let inside = |step: &PlanStep| {
+            let block = step.block.as_ref();
+            block.is_some_and(|block| any(&block.steps) || any(&block.finally))
+        };
+        steps.iter().any(|step| step.is_gate() || inside(step))
+    }
+    any(&plan.steps) || any(&plan.finally)
 }
 
 enum Face {
@@ -106,6 +121,9 @@ impl RunView {
             lines,
             quiet: options.quiet,
             timeline: Timeline::new(plan),
+            state: has_gate(plan)
+                .then(|| RunState::new(Arc::new(plan.clone())))
+                .flatten(),
             unsettled: Vec::new(),
             told: HashMap::new(),
             verify_began: false,
@@ -117,10 +135,25 @@ impl RunView {
         &self.timeline
     }
 
+    /// The run as the core knows it; `None` when its plan has no gate.
+    pub fn state(&self) -> Option<&RunState> {
+        self.state.as_ref()
+    }
+
+    /// Both folds take an event in. Where they cannot follow, gates are shown without what they wait for.
+    fn fold(&mut self, event: &RunEvent) {
+        self.timeline.apply(event);
+        if let Some(state) = &mut self.state
+            && state.apply(event).is_err()
+        {
+            self.state = None;
+        }
+    }
+
     /// Takes in what had happened before the watching began, without showing it again.
     pub fn recall(&mut self, history: &[RunEvent]) {
         for event in history {
-            self.timeline.apply(event);
+            self.fold(event);
         }
     }
 
@@ -157,7 +190,12 @@ impl RunView {
         if let Face::Live(live) = &mut self.face
             && live.is_due(now)
         {
-            live.draw(&self.lines, &self.timeline, self.quiet, now);
+            let shown = Shown {
+                lines: &self.lines,
+                timeline: &self.timeline,
+                state: self.state.as_ref(),
+            };
+            live.draw(shown, self.quiet, now);
         }
         Ok(())
     }
@@ -217,7 +255,7 @@ impl RunView {
     }
 
     fn on_event(&mut self, event: &RunEvent, now: Timestamp) -> io::Result<()> {
-        self.timeline.apply(event);
+        self.fold(event);
         match &event.event {
             EventKind::StepFailed { step, .. } | EventKind::UndoFailed { step, .. } => {
                 self.unsettled.push(Unsettled {
@@ -262,7 +300,8 @@ impl RunView {
                 self.print(vec![heading], event.at)?;
             }
             let log = matches!(self.face, Face::Plain(_));
-            let lines = self.lines.of(&self.timeline, event, log);
+            let state = self.state.as_ref();
+            let lines = self.lines.of(&self.timeline, state, event, log);
             self.print(lines, event.at)?;
         }
         Ok(())

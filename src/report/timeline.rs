@@ -7,9 +7,13 @@ use std::time::Duration;
 use super::rows::{GateRow, RowKind, StepRow, StepStatus, Tally, UndoRow, UndoStatus, VoteRow};
 use crate::base::{AttemptNo, Digest, Map, RunId, StepId, Timestamp, Value};
 use crate::event::{
-    Actor, EventKind, LogRef, Outcome, RollbackCause, RollbackResult, RunEvent, SkipReason,
+    Actor, Emergency, EventKind, LastChange, LogRef, Outcome, RollbackCause, RollbackResult,
+    RunEvent, SkipReason,
 };
 use crate::plan::{Plan, PlanPart};
+
+/// The action of a gate.
+const GATE: &str = "approval";
 
 /// How the run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +43,12 @@ pub struct Origin {
     pub plan_digest: Digest,
     /// Version of this program.
     pub version: String,
+    /// The person that it was started for.
+    pub on_behalf_of: Option<String>,
+    /// Who changed the runbook's file last.
+    pub changed_by: Option<LastChange>,
+    /// Why its gates are passed without approval, if they are.
+    pub emergency: Option<Emergency>,
 }
 
 /// Another process took the run over.
@@ -106,8 +116,9 @@ impl Timeline {
             }
         }
         let nested = timeline.rows.iter().any(|row| row.kind != RowKind::Step);
-        // Only a plan with something to unfold is needed again.
-        timeline.plan = nested.then(|| Arc::new(plan.clone()));
+        // Only a plan with something to unfold, or that may be sent back, is needed again.
+        let gated = timeline.rows.iter().any(|row| row.uses == GATE);
+        timeline.plan = (nested || gated).then(|| Arc::new(plan.clone()));
         timeline
     }
 
@@ -186,6 +197,9 @@ impl Timeline {
                 plan_digest,
                 actor,
                 version,
+                on_behalf_of,
+                changed_by,
+                emergency,
                 ..
             } => {
                 self.origin = Some(Origin {
@@ -193,6 +207,9 @@ impl Timeline {
                     actor: actor.clone(),
                     plan_digest: *plan_digest,
                     version: version.clone(),
+                    on_behalf_of: on_behalf_of.clone(),
+                    changed_by: changed_by.clone(),
+                    emergency: emergency.clone(),
                 });
             }
             EventKind::RunResumed { actor, .. } => self.resumes.push(ResumeRow {
@@ -211,6 +228,12 @@ impl Timeline {
                     self.row_mut(step).undo();
                 }
             }
+            EventKind::RewindStarted { steps, .. } => {
+                for step in steps {
+                    self.row_mut(step).undo();
+                }
+            }
+            EventKind::RewindFinished { to, .. } => self.rewound(to),
             EventKind::FinallyStarted => self.finally_at = Some(at),
             EventKind::RunFinished {
                 outcome,
@@ -247,6 +270,28 @@ impl Timeline {
                     }
                 }
             }
+        }
+    }
+
+    /// The run starts again from a step: it and what waits for it have not run.
+    fn rewound(&mut self, to: &StepId) {
+        let Some(plan) = self.plan.clone() else {
+            return;
+        };
+        let after = plan.steps_after(to).into_iter().map(|(id, _)| id);
+        let again: Vec<StepId> = after.chain([to.clone()]).collect();
+        let is_of = |row: &StepRow| {
+            let mut at = Some(row.id.clone());
+            while let Some(id) = at {
+                if again.contains(&id) {
+                    return true;
+                }
+                at = id.parent();
+            }
+            false
+        };
+        for row in self.rows.iter_mut().filter(|row| is_of(row)) {
+            row.again();
         }
     }
 
@@ -357,6 +402,10 @@ fn apply_to_step(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
         EventKind::StepInterrupted { .. } => row.end(at, StepStatus::Interrupted, None),
         gate @ (EventKind::GateOpened { .. }
         | EventKind::VoteCast { .. }
+        | EventKind::GateHeld { .. }
+        | EventKind::GateVoided { .. }
+        | EventKind::GateEscalated { .. }
+        | EventKind::GateParked { .. }
         | EventKind::GateApproved { .. }
         | EventKind::GateRejected { .. }
         | EventKind::GateExpired { .. }) => apply_to_gate(row, gate, at),
@@ -383,24 +432,52 @@ fn apply_to_gate(row: &mut StepRow, kind: &EventKind, at: Timestamp) {
         } => {
             row.start(at);
             row.status = StepStatus::Waiting;
-            *row.gate() = GateRow {
+            // A gate opens again when the run was sent back; what was said before stays on the page.
+            let gate = row.gate();
+            let votes = std::mem::take(&mut gate.votes);
+            let voided = std::mem::take(&mut gate.voided);
+            *gate = GateRow {
                 message: message.clone(),
                 opened_at: Some(at),
                 expires_at: *expires_at,
-                votes: Vec::new(),
+                votes,
+                voided,
+                ..GateRow::default()
             };
         }
         EventKind::VoteCast {
             vote,
             actor,
             comment,
+            to,
+            round,
             ..
-        } => row.gate().votes.push(VoteRow {
-            at,
-            vote: *vote,
-            actor: actor.clone(),
-            comment: comment.clone(),
-        }),
+        } => {
+            let gate = row.gate();
+            gate.held = None;
+            gate.votes.push(VoteRow {
+                at,
+                vote: *vote,
+                actor: actor.clone(),
+                comment: comment.clone(),
+                to: to.clone(),
+                round: *round,
+            });
+        }
+        EventKind::GateHeld { until, reason, .. } => {
+            row.gate().held = Some((*until, reason.clone()));
+        }
+        EventKind::GateVoided { differences, .. } => {
+            let gate = row.gate();
+            gate.held = None;
+            gate.voided.push((at, differences.clone()));
+        }
+        EventKind::GateEscalated { role, .. } => row.gate().told.push(role.clone()),
+        EventKind::GateParked { .. } => {
+            let gate = row.gate();
+            gate.parked = true;
+            gate.expires_at = None;
+        }
         EventKind::GateApproved { .. } => row.end(at, StepStatus::Approved, None),
         EventKind::GateRejected { .. } => row.end(at, StepStatus::Rejected, None),
         _ => row.end(at, StepStatus::Expired, None),

@@ -189,6 +189,11 @@ impl RunState {
         gates.map(|gate| gate.reading().count()).sum()
     }
 
+    /// Who answers for the run: who started it, and whom it was started for.
+    pub fn starters(&self) -> impl Iterator<Item = &str> {
+        self.starters.iter().map(String::as_str)
+    }
+
     /// Why its gates are passed without approval, if they are.
     pub fn emergency(&self) -> Option<&Emergency> {
         self.emergency.as_ref()

@@ -183,6 +183,11 @@ impl VotingKey {
         })
     }
 
+    /// Whether it signs without asking for a passphrase here.
+    pub fn signs_alone(&self) -> bool {
+        !matches!(self.way, Way::Keygen(_))
+    }
+
     /// An armoured signature of a text as a vote. A program that has to ask for a passphrase or for a
     /// touch does so at the terminal.
     ///
@@ -313,7 +318,13 @@ mod tests {
         assert_eq!(voter.login, "root");
         let signature = voter.key.expect("a key").sign("text\n").expect("signs");
         assert_eq!(
-            verify(&[plain.clone()], VOTE_NAMESPACE, b"text\n", &signature).expect("good"),
+            verify(
+                std::slice::from_ref(&plain),
+                VOTE_NAMESPACE,
+                b"text\n",
+                &signature
+            )
+            .expect("good"),
             0
         );
 

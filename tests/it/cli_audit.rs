@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Output, TestEnv};
 
-const GREET: &str = "runbook: v1\nname: greet\nsteps:\n  - id: hello\n    uses: shell\n    with: { run: echo hello }\n    rollback: { irreversible: nothing to undo }\n";
+const GREET: &str = "runbook: v1\nname: greet\nsteps:\n  - id: hello\n    uses: shell\n    with: { script: echo hello }\n    rollback: { irreversible: true, reason: nothing to undo }\n";
 
 fn env() -> TestEnv {
     TestEnv::with_runbook("greet", GREET)
@@ -70,7 +70,28 @@ fn a_signed_trail_is_proven_here_and_elsewhere() {
         checked.stdout,
         checked.stderr
     );
-    assert!(checked.stdout.starts_with("proven: "), "{}", checked.stdout);
+    assert!(
+        checked
+            .stdout
+            .contains("proven: 1 commit (0 signed), 1 run, "),
+        "no policy named the signer: {}",
+        checked.stdout
+    );
+    let known = elsewhere.finish(
+        elsewhere
+            .command()
+            .args(["audit", "verify", "--bundle"])
+            .arg(&proof)
+            .arg("--allowed-signers")
+            .arg(env.root().join("signers")),
+    );
+    assert!(
+        known
+            .stdout
+            .starts_with("proven: 1 commit (1 signed), 1 run, "),
+        "{}",
+        known.stdout
+    );
 
     env.write(
         "other",

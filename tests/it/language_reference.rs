@@ -1,4 +1,4 @@
-//! `docs/language.md`: its generated parts are fresh, and every YAML block of the documents does
+//! `docs/language.md` and `docs/approvals.md`: their generated parts are fresh, and every YAML block of the documents does
 //! what it says.
 //!
 //! `UPDATE_DOCS=1 cargo test --test it language_reference` writes the generated parts anew.
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use runbook::base::{Code, Diagnostics, Severity, SourceFile, Value};
-use runbook::check::check;
+use runbook::check::{check, check_policy};
 use runbook::language::{
     FileKind, Form, Limits, Place, decode_environment, decode_policy, decode_runbook, functions,
     helpers, parse_yaml,
@@ -16,6 +16,7 @@ use runbook::language::{
 use runbook::model::{ActionCatalog, Environment, Ty};
 
 const REFERENCE: &str = "docs/language.md";
+const APPROVALS: &str = "docs/approvals.md";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,6 +43,11 @@ fn code(text: &str) -> String {
 
 /// What a value of a place is, in a few words.
 fn value_of(place: Place) -> String {
+    let forms = place.alternatives();
+    if forms.len() > 1 && forms.iter().all(|form| form.what().is_none()) {
+        let forms: Vec<String> = forms.into_iter().map(form_of).collect();
+        return forms.join(", or ");
+    }
     let value = form_of(place);
     match place.what() {
         Some(what) if place.form() != Form::Object => format!("{value}, or {what}"),
@@ -82,10 +88,10 @@ fn object_of(place: Place) -> Option<Place> {
     }
 }
 
-fn keys(kind: FileKind) -> String {
+fn keys(root: Place) -> String {
     let mut text = String::new();
     let mut told = BTreeSet::new();
-    let mut waiting = vec![kind.root()];
+    let mut waiting = vec![root];
     while let Some(place) = waiting.pop() {
         let what = place.what().unwrap_or("a file");
         if !told.insert(what) {
@@ -208,18 +214,28 @@ fn code_table() -> String {
     text
 }
 
-/// The reference with its generated parts made anew.
-fn fresh(text: &str) -> String {
-    let mut text = text.to_owned();
-    for (name, made) in [
-        ("keys of a runbook", keys(FileKind::Runbook)),
-        ("keys of an environment", keys(FileKind::Environment)),
-        ("keys of a policy", keys(FileKind::Policy)),
+/// The generated parts of a document.
+fn parts(path: &str) -> Vec<(&'static str, String)> {
+    if path == APPROVALS {
+        return vec![
+            ("keys of a policy", keys(FileKind::Policy.root())),
+            ("keys of an approval", keys(Place::gate())),
+        ];
+    }
+    vec![
+        ("keys of a runbook", keys(FileKind::Runbook.root())),
+        ("keys of an environment", keys(FileKind::Environment.root())),
         ("actions", actions()),
         ("helpers", helper_table()),
         ("functions", function_table()),
         ("codes", code_table()),
-    ] {
+    ]
+}
+
+/// A document with its generated parts made anew.
+fn fresh(path: &str, text: &str) -> String {
+    let mut text = text.to_owned();
+    for (name, made) in parts(path) {
         let (begin, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end -->");
         let start = text.find(&begin).unwrap_or_else(|| panic!("{begin}")) + begin.len();
         let stop = start + text[start..].find(end).expect("an end");
@@ -236,21 +252,23 @@ fn fresh(text: &str) -> String {
     reason = "a test has no settings; this is how its maintainer asks it to write"
 )]
 fn the_reference_is_fresh() {
-    let path = root().join(REFERENCE);
-    let text = std::fs::read_to_string(&path).expect("the reference");
-    let fresh = fresh(&text);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, fresh).expect("written");
-        return;
+    for document in [REFERENCE, APPROVALS] {
+        let path = root().join(document);
+        let text = std::fs::read_to_string(&path).expect("the reference");
+        let fresh = fresh(document, &text);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, fresh).expect("written");
+            continue;
+        }
+        let differs = text
+            .lines()
+            .zip(fresh.lines())
+            .find(|(old, new)| old != new);
+        assert!(
+            text == fresh,
+            "{document} is stale; write it anew with UPDATE_DOCS=1 cargo test --test it language_reference\n{differs:#?}"
+        );
     }
-    let differs = text
-        .lines()
-        .zip(fresh.lines())
-        .find(|(old, new)| old != new);
-    assert!(
-        text == fresh,
-        "stale; write it anew with UPDATE_DOCS=1 cargo test --test it language_reference\n{differs:#?}"
-    );
 }
 
 const ENVIRONMENT: &str = r#"environment: v1
@@ -375,7 +393,9 @@ fn judge(block: &Block) -> Vec<(Code, String)> {
             told(diags)
         }
         Some("policy") => {
-            decode_policy(&source("policy.yaml"), &mut diags);
+            if let Some(policy) = decode_policy(&source("policy.yaml"), &mut diags) {
+                check_policy(&policy, &mut diags);
+            }
             told(diags)
         }
         kind => panic!("{}: unknown kind {kind:?} of a YAML block", block.place),
@@ -385,7 +405,7 @@ fn judge(block: &Block) -> Vec<(Code, String)> {
 #[test]
 fn every_block_of_yaml_does_what_it_says() {
     let mut judged = 0;
-    for path in ["README.md", "CONTRIBUTING.md", REFERENCE] {
+    for path in ["README.md", "CONTRIBUTING.md", REFERENCE, APPROVALS] {
         for block in blocks(path) {
             let errors = judge(&block);
             let wanted = block

@@ -15,4 +15,4 @@ mod tests;
 pub use link::{LOOK_FOR_VOTES, LinkParts, RemoteLink, Votes};
 pub use push::{PushReport, push};
 pub use transport::{Remote, RemoteError};
-pub use votes::{RemoteVote, cast_vote, fetch_votes};
+pub use votes::{RemoteVote, cast_vote, fetch_votes, mirror};

@@ -7,7 +7,7 @@ use git2::{Commit, Oid, Repository, Signature, Time};
 
 use super::merge;
 use super::transport::{Remote, RemoteError, absolute};
-use crate::audit::repository::TrailRepository;
+use crate::audit::repository::{BRANCH, TrailRepository};
 use crate::base::RunId;
 use crate::event::{SignedVote, VoteStatement};
 
@@ -83,6 +83,16 @@ pub fn fetch_votes(
         (found.statement.run == run && found.statement.id == *id).then_some(found)
     });
     Ok(votes.collect())
+}
+
+/// Makes the repository at `path` hold the remote's trail as it is now, and nothing else.
+///
+/// # Errors
+/// [`RemoteError`] when the remote could not be asked, or holds no trail.
+pub fn mirror(path: &Path, remote: &Remote) -> Result<(), RemoteError> {
+    let path = absolute(path)?;
+    TrailRepository::open(&path)?;
+    remote.fetch(&path, &[format!("+{BRANCH}:{BRANCH}")])
 }
 
 /// Equal votes give equal commits.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::forge::{LOG, SOURCE, Trail, keys};
+use super::forge::{By, LOG, SOURCE, Trail, keys};
 use super::*;
 use crate::audit::{
     VerifyOptions, export, prune, recorded_logs, restore_store, unbundle, verify_trail,
@@ -215,7 +215,7 @@ fn a_trail_of_before_the_chain_goes_on_and_says_so() {
     }
     // Run 1 was at its vote when the new version came.
     history.truncate(2);
-    trail.replace(&history, super::forge::By::Host);
+    trail.replace(&history, By::Host);
     trail.catch_up();
     let report = trail.verify(&Trail::options());
     assert_eq!(report.findings, []);

@@ -108,9 +108,8 @@ fn check_file(git: &Repository, change: &Change, place: &mut Place<'_>) -> Resul
     }
     let fixed = matches!(name.as_str(), "plan.json" | "runbook.yaml");
     let approval = name.starts_with("approvals/");
-    if !(fixed || approval || name.starts_with("logs/"))
-        && !matches!(name.as_str(), "events.jsonl" | "report.md")
-    {
+    let known = matches!(name.as_str(), "events.jsonl" | "report.md");
+    if !(fixed || approval || known || name.starts_with("logs/")) {
         place.broken(format!("`{path}` is no file of a run"));
     }
     if let Some(old) = change.old {
@@ -174,10 +173,11 @@ fn new_events(
     }
     new.head = chain::head(bytes);
     for (line, number) in chain::lines(bytes).zip(1..) {
-        if number == 1 && !known.contains_key(&run) {
-            if let Some(origin) = origin(line) {
-                known.insert(run, origin);
-            }
+        if number == 1
+            && !known.contains_key(&run)
+            && let Some(origin) = origin(line)
+        {
+            known.insert(run, origin);
         }
         new.chained = chain::prev_of(line).is_some();
         // What cannot be read is told where the contents are looked at.

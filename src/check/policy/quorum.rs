@@ -176,11 +176,11 @@ impl<'p> Setting<'p> {
                 let finding = Diagnostic::error(
                     codes::UNMET_QUORUM,
                     format!(
-                        "`{word}` needs {count} of `{role}`, but {} has that role",
+                        "`{word}` needs {count} of `{role}`, but {} that role",
                         match people.len() {
-                            0 => "nobody".to_owned(),
-                            1 => "one person".to_owned(),
-                            n => format!("a group of {n}"),
+                            0 => "nobody has".to_owned(),
+                            1 => "only one person has".to_owned(),
+                            n => format!("only {n} people have"),
                         }
                     ),
                 )

@@ -15,8 +15,9 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::{Markdown, Record, layout};
+use crate::cli::remote_record::remote_url;
 use crate::report::safe_text;
-use crate::settings::{SystemClock, remote_from};
+use crate::settings::SystemClock;
 use crate::store::{SqliteStore, StateLayout};
 
 pub(super) fn run(context: &Context, args: &AuditArgs) -> Result<ExitStatus, CliError> {
@@ -42,22 +43,10 @@ fn push_trail(context: &Context, remote: Option<&str>) -> Result<ExitStatus, Cli
                 .next("runbook exec RUNBOOK"),
         );
     }
-    let repository = settings.repository().ok();
-    let policy = match &repository {
-        Some(repository) => AuditPolicy::read(&repository.policy_file())?.unwrap_or_default(),
-        None => AuditPolicy::default(),
-    };
-    let root = repository.map_or_else(|| settings.start.clone(), |r| r.root().to_path_buf());
-    let url = match remote {
-        Some(url) => Some(remote_from(url, &settings.start)),
-        None => settings.audit_remote(policy.remote.as_deref(), &root),
-    };
-    let Some(url) = url else {
-        return Err(
-            CliError::new(ErrorKind::Usage, "the audit trail has no remote")
-                .next("runbook audit push --remote URL")
-                .next("for always: `audit: { remote: URL }` in runbooks/policy.yaml"),
-        );
+    let url = remote_url(context, remote)?;
+    let policy = match settings.repository() {
+        Ok(repository) => AuditPolicy::read(&repository.policy_file())?.unwrap_or_default(),
+        Err(_) => AuditPolicy::default(),
     };
     let key = policy.host_key(context)?;
     let remote = Remote::new(&url, settings.terminal.can_ask);
@@ -258,17 +247,17 @@ fn tell(context: &Context, report: &Verification) -> Result<ExitStatus, CliError
             .line(format_args!("note: {}", safe_text(&note.to_string())))?;
     }
     context.out.line(format_args!(
-        "{}: {} commits ({} signed), {} runs, {} events, {} votes ({} signed)",
+        "{}: {} ({} signed), {}, {}, {} ({} signed)",
         match report.findings.len() {
             0 => "proven".to_owned(),
             1 => "not proven, 1 thing is broken".to_owned(),
             n => format!("not proven, {n} things are broken"),
         },
-        report.commits,
+        count(report.commits, "commit"),
         report.signed_commits,
-        report.runs,
-        report.events,
-        report.votes,
+        count(report.runs, "run"),
+        count(report.events, "event"),
+        count(report.votes, "vote"),
         report.signed_votes,
     ))?;
     if let Some(head) = &report.head {
@@ -322,7 +311,7 @@ fn restore(context: &Context) -> Result<ExitStatus, CliError> {
     } else {
         context.out.line(format_args!(
             "{} put back from the audit trail, {} there already",
-            runs(restored.added.len()),
+            count(restored.added.len(), "run"),
             restored.present
         ))?;
     }
@@ -353,9 +342,10 @@ fn restore_trail(context: &Context) -> Result<ExitStatus, CliError> {
     if context.out.is_json() {
         context.out.json(&json!({ "commits": commits }))?;
     } else {
-        context
-            .out
-            .line(format_args!("{commits} commits derived from the journal"))?;
+        context.out.line(format_args!(
+            "{} derived from the journal",
+            count(commits, "commit")
+        ))?;
     }
     Ok(ExitStatus::SUCCEEDED)
 }
@@ -382,14 +372,14 @@ fn prune_logs(context: &Context, args: &AuditPruneArgs) -> Result<ExitStatus, Cl
     };
     context.out.line(format_args!(
         "{would} the logs of {}, {bytes} bytes; what the trail keeps of them stays",
-        runs(pruned.len())
+        count(pruned.len(), "run")
     ))?;
     Ok(ExitStatus::SUCCEEDED)
 }
 
-fn runs(n: usize) -> String {
+fn count(n: usize, what: &str) -> String {
     match n {
-        1 => "1 run".to_owned(),
-        n => format!("{n} runs"),
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
     }
 }

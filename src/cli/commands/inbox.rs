@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::Record;
+use crate::cli::remote_record::RemoteRecord;
 use crate::event::{Actor, Vote};
 use crate::report::{InboxGate, inbox_gate_json, inbox_text, obligation_json};
 use crate::run::GateView;
@@ -16,7 +17,13 @@ use crate::store::RunFilter;
 use super::obligations::owed;
 
 pub(super) fn run(context: &Context, args: &InboxArgs) -> Result<ExitStatus, CliError> {
-    let record = Record::open_to_read(&context.settings)?;
+    let (record, remote) = match &args.remote.remote {
+        None => (Record::open_to_read(&context.settings)?, None),
+        Some(url) => {
+            let remote = RemoteRecord::open(context, Some(url))?;
+            (remote.record.clone(), Some(remote))
+        }
+    };
     let keys = context.settings.voting_keys(args.key.key.as_deref())?;
     let now = SystemClock.now();
     let unfinished = record.store.runs(&RunFilter {
@@ -25,6 +32,9 @@ pub(super) fn run(context: &Context, args: &InboxArgs) -> Result<ExitStatus, Cli
     })?;
     let mut gates = Vec::new();
     for run in unfinished {
+        if let Some(remote) = &remote {
+            remote.bring(run.id)?;
+        }
         match Booth::open(&record, run) {
             Ok(booth) => gates.extend(gates_of(context, &booth, &keys, now)),
             // One damaged run must not hide the others.

@@ -23,3 +23,4 @@ mod version;
 mod vote;
 
 pub(super) use dispatch::dispatch;
+pub(super) use vote::seal;

@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::{Record, Recorder};
+use crate::cli::remote_record::RemoteRecord;
 use crate::cli::runtime::block_on;
 use crate::cli::workspace::registry;
 use crate::event::{
@@ -42,7 +43,14 @@ pub(super) fn run(context: &Context, args: &ReviewArgs) -> Result<ExitStatus, Cl
 }
 
 fn show(context: &Context, args: &ReviewArgs) -> Result<ExitStatus, CliError> {
-    let record = Record::open_to_read(&context.settings)?;
+    let record = match &args.remote.remote {
+        None => Record::open_to_read(&context.settings)?,
+        Some(url) => {
+            let remote = RemoteRecord::open(context, Some(url))?;
+            remote.bring(meant(&remote.record, &args.run)?.id)?;
+            remote.record
+        }
+    };
     let booth = Booth::open(&record, meant(&record, &args.run)?)?;
     let gate: Option<GateView> = match (&args.gate, booth.state.open_gates().len()) {
         // Without a gate the run as a whole is shown.

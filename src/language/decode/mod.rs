@@ -35,3 +35,5 @@ pub use test_file::decode_test_file;
 mod tests;
 #[cfg(test)]
 mod tests_of_loops;
+#[cfg(test)]
+mod tests_of_policies;

@@ -176,7 +176,16 @@ fn read_rule(r: &mut Reader<'_>, mut f: Fields) -> Option<RiskRule> {
                 "`role` has no meaning beside a list as `quorum`",
                 "take it out: each entry names its role, such as `2 of team-lead`",
             );
-            let items = r.list(f.take("quorum"));
+            let field = f.take("quorum")?;
+            if matches!(&field.value.kind, YamlValueKind::List(items) if items.is_empty()) {
+                // Nothing to meet would be met by nobody's vote.
+                r.bad_value(
+                    &field,
+                    "`quorum` is an empty list",
+                    "say who must approve: `quorum: [2 of team-lead]`",
+                );
+            }
+            let items = r.list(Some(field)).filter(|items| !items.is_empty());
             items.and_then(|items| {
                 let read: Vec<_> = items.iter().map(|item| read_quorum(r, item)).collect();
                 read.into_iter().collect::<Option<Vec<_>>>()

@@ -405,24 +405,6 @@ fn an_environment_is_read() {
 }
 
 #[test]
-fn a_policy_is_read() {
-    let (read, diags) = policy(
-        "policy: v1\npeople:\n  ada: { name: Ada, ssh_keys: [k1, k2] }\nroles:\n  lead: { members: [ada] }\n\
-         risk:\n  high: { role: lead, quorum: 2 }\n  low: { role: lead }\n",
-    );
-    assert_eq!(diags, []);
-    let read = read.expect("a policy");
-    assert_eq!(read.people["ada"].ssh_keys.len(), 2);
-    assert_eq!(read.roles["lead"].members[0].value, "ada");
-    let rules: Vec<_> = read
-        .risk
-        .iter()
-        .map(|(risk, rule)| (risk.value, rule.quorum[0].value.count))
-        .collect();
-    assert_eq!(rules, [(Risk::Low, 1), (Risk::High, 2)]);
-}
-
-#[test]
 fn hostile_files_get_one_error() {
     for (text, code) in [
         ("{a: ".repeat(100_000), codes::TOO_DEEP),

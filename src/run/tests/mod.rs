@@ -10,3 +10,4 @@ mod rewind;
 mod rewinds;
 pub(super) mod sim;
 mod tables;
+mod voters;

@@ -7,12 +7,13 @@ use crate::base::{Clock as _, StepId, Timestamp};
 use crate::cli::args::{GateArgs, KeyArgs};
 use crate::cli::booth::{Booth, ask, unfinished};
 use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ErrorKind};
 use crate::cli::exit::ExitStatus;
 use crate::cli::recorder::Record;
+use crate::cli::remote_record::RemoteRecord;
 use crate::event::{Ballot, SignedVote, Vote, VoteStatement};
-use crate::report::with_vote;
-use crate::run::GateView;
+use crate::report::{ignored_vote, with_vote};
+use crate::run::{GateView, RunState};
 use crate::settings::{Identity, SystemClock, VotingKey};
 use crate::store::RequestKind;
 
@@ -27,9 +28,13 @@ pub(super) struct Say<'a> {
 }
 
 pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliError> {
-    let record = Record::open_to_ask(&context.settings)?;
-    let (run, _) = unfinished(&record, &say.gate.run)?;
-    let booth = Booth::open(&record, run)?;
+    let place = Place::open(context, say.gate)?;
+    let record = place.record();
+    let (run, _) = unfinished(record, &say.gate.run)?;
+    if let Place::Remote(remote) = &place {
+        remote.bring(run.id)?;
+    }
+    let booth = Booth::open(record, run)?;
     let gate = booth.gate(say.gate.gate.as_deref(), command(say.vote))?;
     let me = identify(context, &booth, &gate, say.key)?;
     let now = SystemClock.now();
@@ -51,7 +56,7 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
         let said = Said::new(&booth, &gate, &me, &ballot, &booth.state, driven, now);
         return tell(context, said.again(standing));
     }
-    seal(&booth, &gate, &me, &mut ballot, now)?;
+    seal(&booth.state, &gate, &me, &mut ballot, now)?;
     // The engine's own judgement, before anything is stored.
     let after = with_vote(&booth.state, &gate.step, &me.actor, &ballot, now).map_err(|why| {
         refused(
@@ -61,7 +66,7 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
             &format!("your vote cannot count: {why}"),
         )
     })?;
-    if let Some(why) = ignored(&after, &gate, now) {
+    if let Some(why) = ignored_vote(&after, &gate.step, now) {
         let why = format!("your vote cannot count: {why}");
         return Err(refused(&booth, &gate, now, &why));
     }
@@ -69,11 +74,54 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
         gate: Some(gate.step.clone()),
         ballot: ballot.clone(),
     };
-    ask(&record, booth.run.id, me.actor.clone(), kind)?;
-    tell(
-        context,
-        Said::new(&booth, &gate, &me, &ballot, &after, driven, now),
+    let said = Said::new(&booth, &gate, &me, &ballot, &after, driven, now);
+    match &place {
+        Place::Here(record) => {
+            ask(record, booth.run.id, me.actor.clone(), kind)?;
+            tell(context, said)
+        }
+        Place::Remote(remote) => {
+            let Some(signed) = &ballot.signed else {
+                return Err(unsigned());
+            };
+            remote.send(signed)?;
+            tell(context, said.sent_to(remote.url()))
+        }
+    }
+}
+
+/// Where the run is.
+enum Place {
+    Here(Record),
+    Remote(Box<RemoteRecord>),
+}
+
+impl Place {
+    fn open(context: &Context, gate: &GateArgs) -> Result<Self, CliError> {
+        match &gate.remote.remote {
+            None => Record::open_to_ask(&context.settings).map(Self::Here),
+            Some(url) => RemoteRecord::open(context, Some(url))
+                .map(Box::new)
+                .map(Self::Remote),
+        }
+    }
+
+    fn record(&self) -> &Record {
+        match self {
+            Self::Here(record) => record,
+            Self::Remote(remote) => &remote.record,
+        }
+    }
+}
+
+/// Whoever may push to the remote could say anything in anybody's name.
+fn unsigned() -> CliError {
+    CliError::new(
+        ErrorKind::Usage,
+        "a vote that goes through the remote must be signed, and no key of yours is in the policy of this run",
     )
+    .next("name a key: --key ~/.ssh/id_ed25519")
+    .next("or vote on the machine that drives the run")
 }
 
 /// The name of the command that says it.
@@ -114,8 +162,11 @@ fn identify(
 }
 
 /// Gives the vote its id, and its signature if there is a key.
-fn seal(
-    booth: &Booth,
+///
+/// # Errors
+/// When the key does not sign.
+pub(in crate::cli) fn seal(
+    state: &RunState,
     gate: &GateView,
     me: &Identity,
     ballot: &mut Ballot,
@@ -123,13 +174,16 @@ fn seal(
 ) -> Result<(), CliError> {
     let id = new_id(now);
     ballot.id = Some(id.clone());
-    let Some(key) = &me.key else { return Ok(()) };
+    let (Some(key), Some(run)) = (&me.key, state.run()) else {
+        return Ok(());
+    };
+    let plan = state.plan();
     let statement = VoteStatement {
         format: 1,
         id,
-        run: booth.run.id,
-        runbook: booth.run.runbook.clone(),
-        environment: booth.run.environment.clone(),
+        run,
+        runbook: plan.runbook.name.clone(),
+        environment: plan.environment.name.clone(),
         gate: Some(gate.step.clone()),
         round: ballot.round,
         plan_digest: ballot.plan_digest,
@@ -164,12 +218,4 @@ pub(in crate::cli::commands) fn signed(
         statement,
         signature,
     }))
-}
-
-/// Why the vote that came last counts for nothing, if so.
-fn ignored(after: &crate::run::RunState, gate: &GateView, now: Timestamp) -> Option<String> {
-    let last = after.node(&gate.step)?.votes.len().checked_sub(1)?;
-    let judgement = after.judge(&gate.step, now)?;
-    let found = judgement.ignored.into_iter().find(|(at, _)| *at == last);
-    found.map(|(_, why)| why)
 }

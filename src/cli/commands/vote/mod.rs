@@ -5,6 +5,7 @@ mod inputs;
 mod refusal;
 mod said;
 
+pub(in crate::cli) use cast::seal;
 use cast::{Say, cast};
 pub(super) use cast::{new_id, signed};
 

@@ -26,6 +26,8 @@ pub(super) struct Said {
     driven: bool,
     /// The same vote that stood already; then nothing was stored.
     already: Option<CastVote>,
+    /// The remote that carries it to the machine that drives the run.
+    sent_to: Option<String>,
 }
 
 impl Said {
@@ -50,6 +52,15 @@ impl Said {
             judgement: after.judge(&gate.step, now),
             driven,
             already: None,
+            sent_to: None,
+        }
+    }
+
+    /// It was not stored here, but sent.
+    pub(super) fn sent_to(self, remote: &str) -> Self {
+        Self {
+            sent_to: Some(remote.to_owned()),
+            ..self
         }
     }
 
@@ -116,6 +127,7 @@ fn as_json(said: &Said) -> Value {
         "verdict": judgement.map(|judgement| verdict_word(&judgement.verdict)),
         "missing": missing,
         "driven": said.driven,
+        "sent_to": said.sent_to,
     })
 }
 
@@ -160,6 +172,13 @@ fn in_words(context: &Context, said: &Said) -> Result<(), CliError> {
                 said.actor.host
             )),
         }
+    }
+    if let Some(remote) = &said.sent_to {
+        out.note(format_args!(
+            "sent to {}; the machine that waits at the gate applies it, or its next: runbook resume {prefix}",
+            safe_text(remote)
+        ));
+        return Ok(());
     }
     let decided = judgement.is_some_and(|judgement| judgement.verdict != Verdict::Pending);
     match (said.driven, decided) {

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
 use crate::base::{HumanDuration, Value};
 use crate::event::FailureKind;
-use crate::handler::StepError;
+use crate::handler::{StepError, input_schema};
 use crate::handlers::service::provider::Target;
 
 /// A program on this machine. In `command`, `prepare`, `environment`, `health` and `drain`,
@@ -201,17 +200,7 @@ impl ProcessConfig {
 
     /// The keys' JSON Schema.
     pub(super) fn schema() -> Value {
-        let settings = SchemaSettings::draft2020_12()
-            .with(|settings| {
-                settings.inline_subschemas = true;
-                settings.meta_schema = None;
-            })
-            .for_deserialize();
-        let mut schema = Value::from(settings.into_generator().into_root_schema_for::<Self>());
-        if let Some(object) = schema.as_object_mut() {
-            object.remove("title");
-        }
-        schema
+        input_schema::<Self>()
     }
 }
 

@@ -74,7 +74,7 @@ pub(in crate::language) static SERVICE: ObjectSpec = ObjectSpec {
 pub(in crate::language) static CONNECTION: ObjectSpec = ObjectSpec {
     what: "a connection",
     open: true,
-    rules: Rules::None,
+    rules: Rules::Connection,
     keys: &[key(
         "kind",
         S::OneOf(&["mongodb", "redis", "kafka", "http", "docker", "notify"]),

@@ -133,6 +133,8 @@ pub(in crate::language) enum Rules {
     Service,
     /// A risk rule: a `role` with a number, or a list of quorums.
     RiskRule,
+    /// A connection: the other keys fit `kind`.
+    Connection,
 }
 
 impl ObjectSpec {

@@ -10,27 +10,26 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::http::{HttpClients, parse_url, request_failure};
-use crate::base::{Value, did_you_mean};
+use super::channel::{Channel, TERMINAL, channel};
+use super::email::{Email, Recipients, compose};
+use super::smtp::Server;
+use crate::base::Value;
 use crate::event::FailureKind;
-use crate::handler::{
-    EnvironmentView, Preview, PreviewContext, StepContext, StepError, Stop, TypedHandler,
-};
+use crate::handler::{Preview, PreviewContext, StepContext, StepError, Stop, TypedHandler};
+use crate::handlers::http::{HttpClients, parse_url, request_failure};
 use crate::model::{ActionExample, Effect};
 
-/// The channel that always exists.
-const TERMINAL: &str = "terminal";
 /// Limit of a webhook's answer.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends messages.
-pub(super) struct Notify {
+pub(in crate::handlers) struct Notify {
     clients: HttpClients,
 }
 
 impl Notify {
     /// An action over shared clients.
-    pub(super) fn new(clients: &HttpClients) -> Self {
+    pub(in crate::handlers) fn new(clients: &HttpClients) -> Self {
         Self {
             clients: clients.clone(),
         }
@@ -40,15 +39,19 @@ impl Notify {
 /// Inputs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Input {
+pub(in crate::handlers) struct Input {
     /// A connection of kind `notify` of the environment, or `terminal`. Default `terminal`.
     #[serde(default = "terminal")]
     channel: String,
     /// The text.
-    message: String,
+    pub(super) message: String,
     /// More to say, for machines.
     #[serde(default)]
-    fields: BTreeMap<String, Value>,
+    pub(super) fields: BTreeMap<String, Value>,
+    /// Whom it is for, besides those whom the channel always tells: e-mail addresses, of which a channel to
+    /// `email` sends to each. Other channels pass them on.
+    #[serde(default)]
+    pub(super) to: Vec<String>,
 }
 
 fn terminal() -> String {
@@ -57,30 +60,9 @@ fn terminal() -> String {
 
 /// Outputs.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Output {
+pub(in crate::handlers) struct Output {
     /// Where the message went.
     sent_to: String,
-}
-
-/// A connection of kind `notify`.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "to", rename_all = "snake_case", deny_unknown_fields)]
-enum Channel {
-    /// The step's log, which the terminal shows.
-    Terminal {},
-    /// One JSON line is appended.
-    File {
-        /// Relative to the repository's root.
-        path: String,
-    },
-    /// JSON is posted.
-    Webhook {
-        /// Where to.
-        url: String,
-        /// Request headers.
-        #[serde(default)]
-        headers: BTreeMap<String, String>,
-    },
 }
 
 impl TypedHandler for Notify {
@@ -88,7 +70,8 @@ impl TypedHandler for Notify {
     type Output = Output;
 
     const NAME: &'static str = "notify";
-    const SUMMARY: &'static str = "Tell people: on the terminal, in a file, by a webhook";
+    const SUMMARY: &'static str =
+        "Tell people: on the terminal, in a file, by a webhook, by e-mail";
     const DESCRIPTION: &'static str = "\
 Sends `message` to a channel. A channel is a connection of kind `notify` of the environment:
 
@@ -97,11 +80,23 @@ connections:
   ops:     { kind: notify, to: terminal }
   journal: { kind: notify, to: file, path: notifications.jsonl }
   chat:    { kind: notify, to: webhook, url: 'https://chat.example.org/hook', headers: { X-Team: ops } }
+  mail:
+    kind: notify
+    to: email
+    smtp: smtp://mail.example.org:587
+    from: runbook@example.org
+    recipients: [ops@example.org]
+    tls: starttls           # default; or required (TLS from the first byte), or none
+    username: runbook
+    password: \"{{ secrets.smtp }}\"
 ```
 
 The channel `terminal` always exists. A file gets one line of JSON, a webhook the same JSON by POST: \
 `at`, `runbook`, `run`, `step`, `attempt`, `environment`, `message` and `text` (the same, as chat \
-systems want it), and `fields`.
+systems want it), `fields` and `to`. A mail says the same in words; `to` adds recipients to those of the \
+channel, and what is no address in it is named in the text. It is sent when the server takes it for at \
+least one of them; those that it refused are in the log and in `sent_to`. `ca_file` names certificates to \
+trust besides those of the machine.
 
 The effect is `idempotent`: after a crash the message may come twice, which harms nobody, and the \
 receiver knows a repeat by its `run`, `step` and `attempt`.";
@@ -116,6 +111,19 @@ uses: notify
 with:
   channel: terminal
   message: \"{{ run.runbook }} in {{ run.environment }}\"
+"
+            .to_owned(),
+        },
+        ActionExample {
+            title: "Write to somebody as well as to those whom a channel of kind `email` always tells".to_owned(),
+            yaml: "\
+id: tell_the_owner
+uses: notify
+with:
+  channel: mail
+  message: \"{{ run.runbook }} in {{ run.environment }} begins\"
+  fields: { window: 10m }
+  to: [ada@example.org]
 "
             .to_owned(),
         }]
@@ -142,6 +150,7 @@ with:
                 self.post(&ctx, &input, &url, &headers).await?;
                 format!("webhook `{}`", input.channel)
             }
+            Channel::Email(email) => mail(&ctx, &input, &email).await?,
         };
         Ok(Output { sent_to })
     }
@@ -159,6 +168,14 @@ with:
                 ),
                 Err(error) => return Preview::Unknown(error.to_string()),
             },
+            Ok(Channel::Email(email)) => {
+                let way = Server::of(&email)
+                    .and_then(|server| Ok((server.shown(), Recipients::of(&email, input)?)));
+                match way {
+                    Ok((server, to)) => format!("mail to {} through {server}", to.listed()),
+                    Err(error) => return Preview::Unknown(error.to_string()),
+                }
+            }
             Err(error) => return Preview::Unknown(error.to_string()),
         };
         Preview::Exact(format!("{way}: {}", input.message))
@@ -187,12 +204,7 @@ impl Notify {
             result = request.send() => result.map_err(|error| {
                 request_failure("POST", &url, &error, Some(WEBHOOK_TIMEOUT))
             })?,
-            () = ctx.stop.reached(Stop::Gently) => {
-                return Err(StepError::new(
-                    FailureKind::Cancelled,
-                    format!("stopped while telling `{}`", input.channel),
-                ));
-            }
+            () = ctx.stop.reached(Stop::Gently) => return Err(stopped(input)),
         };
         if response.status().is_success() {
             return Ok(());
@@ -208,41 +220,29 @@ impl Notify {
     }
 }
 
-fn channel(view: &EnvironmentView, name: &str) -> Result<Channel, StepError> {
-    let connections = &view.connections;
-    let environment = &view.name;
-    let invalid = |message: String| StepError::new(FailureKind::Invalid, message);
-    match connections.get(name) {
-        Some(connection) if connection.provider == "notify" => {
-            Channel::deserialize(&connection.config).map_err(|error| {
-                invalid(format!(
-                    "channel `{name}` of environment `{environment}`: {error}"
-                ))
-                .hint("see its keys with: runbook actions describe notify")
-            })
-        }
-        Some(connection) => Err(invalid(format!(
-            "`{name}` of environment `{environment}` is a connection of kind `{}`, not `notify`",
-            connection.provider
-        ))),
-        None if name == TERMINAL => Ok(Channel::Terminal {}),
-        None => {
-            let known = connections
-                .iter()
-                .filter(|(_, connection)| connection.provider == "notify")
-                .map(|(name, _)| name.as_str())
-                .chain([TERMINAL]);
-            let error = invalid(format!(
-                "environment `{environment}` has no channel `{name}`"
-            ));
-            Err(match did_you_mean(name, known) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint(format!(
-                    "add it to the environment: connections: {{ {name}: {{ kind: notify, to: terminal }} }}"
-                )),
-            })
-        }
+fn stopped(input: &Input) -> StepError {
+    StepError::new(
+        FailureKind::Cancelled,
+        format!("stopped while telling `{}`", input.channel),
+    )
+}
+
+/// Sends a mail; gives who got it.
+async fn mail(ctx: &StepContext, input: &Input, email: &Email) -> Result<String, StepError> {
+    let server = Server::of(email)?;
+    let recipients = Recipients::of(email, input)?;
+    let listed = recipients.listed();
+    let mail = compose(ctx, email, input, recipients)?;
+    let refused = tokio::select! {
+        result = server.hand_over(&mail, &ctx.root) => result?,
+        () = ctx.stop.reached(Stop::Gently) => return Err(stopped(input)),
+    };
+    if refused.is_empty() {
+        return Ok(listed);
     }
+    let refused = refused.join(", ");
+    ctx.log.line(format!("the mail server refused: {refused}"));
+    Ok(format!("{listed}; refused: {refused}"))
 }
 
 fn body(ctx: &StepContext, input: &Input) -> Value {
@@ -256,6 +256,7 @@ fn body(ctx: &StepContext, input: &Input) -> Value {
         "message": input.message,
         "text": input.message,
         "fields": input.fields,
+        "to": input.to,
     })
 }
 
