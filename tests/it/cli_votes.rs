@@ -521,8 +521,8 @@ fn the_inbox_tells_mine_from_others() {
 
 #[test]
 fn an_emergency_run_owes_a_review_until_somebody_else_makes_it() {
-    let emergency = format!("emergency: {{ roles: [dba], review: lead, review_within: 72h }}\n");
-    let place = Place::new(&emergency);
+    let emergency = "emergency: { roles: [dba], review: lead, review_within: 72h }\n";
+    let place = Place::new(emergency);
     let plain = JOB.replace(
         "        window: { type: duration, description: How long it may take }\n",
         "",
