@@ -774,16 +774,16 @@ fn the_policy_says_when_a_review_is_stale() {
         // Nothing is said of it: as without a policy.
         ("medium", "2026-01-01", true, true),
     ] {
-        let text = format!("risk: {risk}\nreviewed: {reviewed}\nsteps: [{{ id: a, uses: wait, with: {{ for: 1s }} }}]\n");
+        let text = format!(
+            "risk: {risk}\nreviewed: {reviewed}\nsteps: [{{ id: a, uses: wait, with: {{ for: 1s }} }}]\n"
+        );
         let source = SourceFile::new("runbooks/sample.yaml", super::fixture::whole(&text));
         let runbook = crate::language::decode_runbook(&source, &mut Diagnostics::new());
         let runbook = runbook.expect("decodes");
         for (policy, stale) in [(Some(&policy), own), (None, default)] {
             let mut diags = Diagnostics::new();
             super::check_review(&runbook, today, policy, &mut diags);
-            let found = diags
-                .iter()
-                .any(|finding| finding.code.0 == "RB0410");
+            let found = diags.iter().any(|finding| finding.code.0 == "RB0410");
             assert_eq!(found, stale, "{text}");
         }
     }

@@ -17,6 +17,7 @@ mod cli_language;
 mod cli_look;
 mod cli_protected;
 mod cli_votes;
+mod cli_waiting;
 mod documents;
 mod end_to_end;
 mod fuzz_corpus;
