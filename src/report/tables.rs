@@ -1,8 +1,10 @@
 //! Lists: runs, one run's steps, runbooks; as tables and as JSON.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::lines::{Lines, person};
+use super::lines::{Lines, emergency_fact, person};
 use super::nested::{tree_id, tree_label, worth_showing};
 use super::next::{NextCommand, Places, next_command};
 use super::outcome::{
@@ -13,10 +15,12 @@ use super::rows::{RowKind, StepRow, StepStatus, UndoStatus};
 use super::style::{Paint, Style, Symbol};
 use super::text::{Cell, Table, clip, clock_time, count, human, one_line, wrap};
 use super::timeline::Timeline;
-use crate::base::{Timestamp, Value};
-use crate::event::RunStatus;
+use super::waiting::waits_for;
+use crate::base::{RunId, Timestamp, Value};
+use crate::event::{Difference, RunStatus};
 use crate::model::Runbook;
 use crate::plan::{Plan, PlanPart};
+use crate::run::RunState;
 use crate::store::{EngineOwner, RunRecord};
 
 /// Failures that `status` shows in full at most.
@@ -59,9 +63,11 @@ fn run_look(run: &RunRecord, alive: Alive<'_>) -> (Symbol, Paint, String) {
     }
 }
 
-/// The runs, one a row. `prefix_len` is the length of the ids' shortest unique prefix.
+/// The runs, one a row. `emergencies`: those whose gates were passed without approval. `prefix_len` is
+/// the length of the ids' shortest unique prefix.
 pub fn runs_table(
     runs: &[RunRecord],
+    emergencies: &BTreeSet<RunId>,
     prefix_len: usize,
     now: Timestamp,
     alive: Alive<'_>,
@@ -82,7 +88,10 @@ pub fn runs_table(
     ];
     let mut table = Table::headed(0, &heads, style);
     for run in runs {
-        let (symbol, paint, words) = run_look(run, alive);
+        let (symbol, paint, mut words) = run_look(run, alive);
+        if emergencies.contains(&run.id) {
+            words.push_str(", emergency");
+        }
         let took = run.finished_at.unwrap_or(now).since(run.created_at);
         let id: String = run.id.to_string().chars().take(prefix_len).collect();
         table.row(vec![
@@ -99,14 +108,15 @@ pub fn runs_table(
     table.render(style)
 }
 
-/// A run as the index knows it.
-pub fn run_json(run: &RunRecord, alive: Alive<'_>) -> Value {
+/// A run as the index knows it, and whether its gates were passed without approval.
+pub fn run_json(run: &RunRecord, emergency: bool, alive: Alive<'_>) -> Value {
     json!({
         "id": run.id,
         "runbook": run.runbook,
         "environment": run.environment,
         "status": run.status,
         "outcome": run.outcome,
+        "emergency": emergency,
         "created_at": run.created_at,
         "finished_at": run.finished_at,
         "actor": run.actor,
@@ -126,6 +136,8 @@ pub struct RunStatusView<'a> {
     pub plan: &'a Plan,
     /// Its events, folded.
     pub timeline: &'a Timeline,
+    /// The run as the core knows it, for what its gates wait for.
+    pub state: Option<&'a RunState>,
     /// Names for the commands that are shown.
     pub places: &'a Places,
     /// Now.
@@ -179,13 +191,25 @@ pub fn status_text(view: &RunStatusView<'_>, style: Style) -> String {
         let text = format!("resumed by {by} {} UTC", clock_time(resume.at));
         say(&text, Paint::Dim);
     }
+    if let Some(origin) = &timeline.origin {
+        if let Some(person) = &origin.on_behalf_of {
+            say(
+                &format!("started for {}", one_line(person, style)),
+                Paint::Dim,
+            );
+        }
+        if let Some(emergency) = &origin.emergency {
+            let fact = one_line(&emergency_fact(emergency), style);
+            say(&format!("EMERGENCY: {fact}"), Paint::Bad);
+        }
+    }
     if let Some((met, words)) = recovery(plan, timeline) {
         say(&words, if met { Paint::Good } else { Paint::Bad });
     }
     out.push_str(&steps(timeline, now, style));
     out.push_str(&failures(view, style));
     for row in timeline.open_gates() {
-        out.push_str(&gate(row, now, style));
+        out.push_str(&gate(row, view.state, now, style));
     }
     let next = next_command(
         timeline,
@@ -280,7 +304,7 @@ pub(super) fn remark(timeline: &Timeline, row: &StepRow) -> String {
     }
 }
 
-fn gate(row: &StepRow, now: Timestamp, style: Style) -> String {
+fn gate(row: &StepRow, state: Option<&RunState>, now: Timestamp, style: Style) -> String {
     let Some(gate) = &row.gate else {
         return String::new();
     };
@@ -293,7 +317,11 @@ fn gate(row: &StepRow, now: Timestamp, style: Style) -> String {
     });
     let head = format!("{} {} waits{since}", style.symbol(Symbol::Gate), row.id);
     let mut out = format!("\n  {}\n", style.paint(Paint::Care, &head));
-    for line in gate.message.lines().take(40) {
+    // After a void it asks another question than when it opened.
+    let open = state.into_iter().flat_map(RunState::open_gates);
+    let open = open.into_iter().find(|open| open.step == row.id);
+    let message = open.map_or_else(|| gate.message.clone(), |open| open.message);
+    for line in message.lines().take(40) {
         for part in wrap(&one_line(line, style), style.width.saturating_sub(4)) {
             out.push_str(&format!("    {part}\n"));
         }
@@ -308,6 +336,18 @@ fn gate(row: &StepRow, now: Timestamp, style: Style) -> String {
         let text = format!("{} {}", person(&vote.actor), vote.vote.verb());
         out.push_str(&format!("    {}\n", one_line(&text, style)));
     }
+    for (_, differences) in &gate.voided {
+        let text = format!("the votes became void: {}", Difference::list(differences));
+        for part in wrap(&one_line(&text, style), style.width.saturating_sub(4)) {
+            out.push_str(&format!("    {part}\n"));
+        }
+    }
+    let facts = state.map(|state| waits_for(state, &row.id, gate, now));
+    for fact in facts.iter().flatten() {
+        for part in wrap(&one_line(fact, style), style.width.saturating_sub(4)) {
+            out.push_str(&format!("    {}\n", style.paint(Paint::Dim, &part)));
+        }
+    }
     out
 }
 
@@ -321,7 +361,9 @@ pub fn status_json(view: &RunStatusView<'_>) -> Value {
         &view.places.prefix,
     );
     let next = next.filter(|next| !is_under_way(run, view.alive, next));
-    let mut object = run_json(run, view.alive);
+    let origin = timeline.origin.as_ref();
+    let emergency = origin.is_some_and(|origin| origin.emergency.is_some());
+    let mut object = run_json(run, emergency, view.alive);
     object["steps"] = timeline
         .tree()
         .iter()
@@ -475,6 +517,7 @@ mod tests {
             run: &run,
             plan: &plan,
             timeline: &timeline,
+            state: None,
             places: &places,
             now: now(),
             alive: &|_| true,
@@ -505,13 +548,19 @@ mod tests {
         };
         let runs = [done, waits, goes_on, gone];
         let alive = |owner: &EngineOwner| owner.pid == 4242;
-        let text = runs_table(&runs, 6, now(), &alive, Style::plain(100));
+        let text = runs_table(&runs, &BTreeSet::new(), 6, now(), &alive, Style::plain(100));
         insta::assert_snapshot!(text);
-        let json: Vec<Value> = runs.iter().map(|run| run_json(run, &alive)).collect();
+        let json: Vec<Value> = runs
+            .iter()
+            .map(|run| run_json(run, false, &alive))
+            .collect();
         assert_eq!(json[2]["owner_alive"], true);
         assert_eq!(json[3]["owner_alive"], false);
         assert_eq!(json[0]["outcome"], "succeeded");
-        assert!(runs_table(&[], 4, now(), &alive, Style::plain(80)).contains("runbook exec"));
+        assert!(
+            runs_table(&[], &BTreeSet::new(), 4, now(), &alive, Style::plain(80))
+                .contains("runbook exec")
+        );
     }
 
     #[test]

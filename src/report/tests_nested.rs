@@ -146,6 +146,7 @@ fn the_report_and_the_status_are_nested() {
         run: &run,
         plan: &plan,
         timeline: &timeline,
+        state: None,
         places: &places(),
         now: story.now(),
         alive: &|_| true,

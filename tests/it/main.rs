@@ -18,6 +18,7 @@ mod cli_look;
 mod cli_protected;
 mod cli_remote;
 mod cli_votes;
+mod cli_waiting;
 mod documents;
 mod end_to_end;
 mod fuzz_corpus;
