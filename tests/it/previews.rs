@@ -23,11 +23,20 @@ fn context(root: &Path) -> PreviewContext {
             "drain": { "http": "/drain", "resume": "/resume" },
         }),
     };
+    let mail = ServiceView {
+        provider: "notify".to_owned(),
+        config: json!({
+            "to": "email",
+            "smtp": "smtp://mail.example.org:587",
+            "from": "runbook@example.org",
+            "recipients": ["ops@example.org"],
+        }),
+    };
     PreviewContext {
         environment: Arc::new(EnvironmentView {
             name: "examples".to_owned(),
             services: BTreeMap::from([("api".to_owned(), api)]),
-            connections: BTreeMap::new(),
+            connections: BTreeMap::from([("mail".to_owned(), mail)]),
         }),
         root: Arc::new(root.to_path_buf()),
         state_dir: Arc::new(root.join(".runbook")),
