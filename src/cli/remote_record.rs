@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use super::audit_policy::AuditPolicy;
 use super::context::Context;
 use super::error::{CliError, ErrorKind};
@@ -11,13 +13,15 @@ use crate::audit::{LOOK_FOR_VOTES, LinkParts, Remote, Votes, cast_vote, mirror, 
 use crate::base::RunId;
 use crate::event::SignedVote;
 use crate::settings::{SystemClock, remote_from};
-use crate::store::{MemoryStore, RunStore};
+use crate::store::{MemoryStore, RunStore, StateLayout};
 
 /// What the remote holds, and the way to it.
 pub(super) struct RemoteRecord {
     /// The runs of its trail, and the votes that wait there once [`Self::bring`] was called.
     pub(super) record: Record,
     parts: LinkParts,
+    /// Where a reviewer has no state directory: gone with the command.
+    _aside: Option<TempDir>,
 }
 
 impl RemoteRecord {
@@ -28,8 +32,7 @@ impl RemoteRecord {
     pub(super) fn open(context: &Context, url: Option<&str>) -> Result<Self, CliError> {
         let url = remote_url(context, url)?;
         let settings = &context.settings;
-        let layout = layout(settings)?;
-        settings.state_dir()?.create()?;
+        let (layout, aside) = place(context)?;
         let store: Arc<dyn RunStore> = Arc::new(MemoryStore::new());
         let parts = LinkParts {
             trail: mirror_path(layout.root()),
@@ -45,6 +48,7 @@ impl RemoteRecord {
         Ok(Self {
             record: Record::over(settings, layout, store),
             parts,
+            _aside: aside,
         })
     }
 
@@ -69,6 +73,18 @@ impl RemoteRecord {
     pub(super) fn url(&self) -> &str {
         self.parts.remote.url()
     }
+}
+
+/// The state directory, so that little is fetched the next time; without one a folder of this command.
+fn place(context: &Context) -> Result<(StateLayout, Option<TempDir>), CliError> {
+    if let Ok(state) = context.settings.state_dir() {
+        state.create()?;
+        return Ok((layout(&context.settings)?, None));
+    }
+    let aside = tempfile::tempdir().map_err(|error| {
+        CliError::new(ErrorKind::Failed, "cannot make a temporary folder").because(&error)
+    })?;
+    Ok((StateLayout::new(aside.path()), Some(aside)))
 }
 
 fn mirror_path(state: &std::path::Path) -> PathBuf {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::eval::{self, Fresh, Place};
 use super::gate::{Gate, Survey};
 use super::node::{Node, NodeKind, NodeStatus, Stage};
-use super::policy::{Electorate, Hold, Judgement, Verdict, hold, verdict};
+use super::policy::{CastVote, Electorate, Hold, Judgement, Verdict, hold, verdict, verdict_where};
 use super::state::RunState;
 use crate::base::{Digest, Map, StepId, Timestamp, Value};
 use crate::event::{Difference, Vote};
@@ -104,13 +104,13 @@ impl RunState {
         let (electorate, gate) = (self.electorate_of(i)?, self.gate_of(i)?);
         let votes = &self.nodes[i].votes;
         if gate.flawed.is_empty() {
-            return Some(verdict(&electorate, votes, now));
+            return Some(self.verdict_at(i, &electorate, votes, now));
         }
         let sound: Vec<usize> = (0..votes.len())
             .filter(|at| !gate.flawed.contains_key(at))
             .collect();
         let those: Vec<_> = sound.iter().map(|&at| votes[at].clone()).collect();
-        let mut judgement = verdict(&electorate, &those, now);
+        let mut judgement = self.verdict_at(i, &electorate, &those, now);
         for at in &mut judgement.counted {
             *at = sound[*at];
         }
@@ -121,6 +121,24 @@ impl RunState {
         judgement.ignored.extend(flawed);
         judgement.ignored.sort_by_key(|(at, _)| *at);
         Some(judgement)
+    }
+
+    /// While the gate is open, a send-back that cannot be carried out counts for nothing.
+    fn verdict_at(
+        &self,
+        i: usize,
+        electorate: &Electorate<'_>,
+        votes: &[CastVote],
+        now: Timestamp,
+    ) -> Judgement {
+        let node = &self.nodes[i];
+        match node.status {
+            NodeStatus::Gate { .. } => {
+                let can = |to: &StepId| self.can_send_back(&node.id, to);
+                verdict_where(electorate, votes, now, &can)
+            }
+            _ => verdict(electorate, votes, now),
+        }
     }
 
     /// What an open gate is about to do; as of `now`.
@@ -346,7 +364,7 @@ impl RunState {
     pub(super) fn is_gate_quiet(&self, i: usize) -> bool {
         let busy = self.gate_of(i).is_some_and(Gate::is_busy);
         let turn = || self.turn(i, self.clock);
-        !busy && matches!(turn(), Turn::Waits | Turn::Held(_) | Turn::SentBack(_))
+        !busy && matches!(turn(), Turn::Waits | Turn::Held(_))
     }
 }
 

@@ -318,7 +318,13 @@ mod tests {
         assert_eq!(voter.login, "root");
         let signature = voter.key.expect("a key").sign("text\n").expect("signs");
         assert_eq!(
-            verify(&[plain.clone()], VOTE_NAMESPACE, b"text\n", &signature).expect("good"),
+            verify(
+                std::slice::from_ref(&plain),
+                VOTE_NAMESPACE,
+                b"text\n",
+                &signature
+            )
+            .expect("good"),
             0
         );
 

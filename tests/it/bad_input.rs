@@ -79,6 +79,78 @@ fn hostile_files_get_one_short_error_each() {
     assert!(!env.root().join(".runbook/state.db").exists());
 }
 
+/// An environment that does not exist is never an unprotected new one, wherever it is named.
+#[test]
+fn an_environment_that_does_not_exist_is_an_error_everywhere() {
+    let env = marked();
+    let wanted = ["no environment `loca`", "did you mean `local`?"];
+    for command in ["plan", "exec", "check", "graph"] {
+        expect(&env.run([command, "touch", "--env", "loca"]), 2, &wanted);
+        let mut by_variable = env.command();
+        by_variable
+            .args([command, "touch"])
+            .env("RUNBOOK_ENV", "loca");
+        expect(&env.finish(&mut by_variable), 2, &wanted);
+    }
+    env.write(
+        "runbooks/tests/touch.test.yaml",
+        "test: v1\nrunbook: touch\nenvironment: loca\ncases: [{ name: a, expect: { outcome: succeeded } }]\n",
+    );
+    for command in [&["check"][..], &["test"]] {
+        expect(
+            &env.finish(env.command().args(command)),
+            3,
+            &["RB0701", "loca", "did you mean `local`?"],
+        );
+    }
+    std::fs::remove_file(env.root().join("runbooks/tests/touch.test.yaml")).expect("removed");
+    // A misspelt name in the policy would leave the environment unprotected.
+    env.write(
+        "runbooks/policy.yaml",
+        "policy: v1\nenvironments: { loca: { protected: true } }\n",
+    );
+    for command in ["plan", "exec"] {
+        expect(
+            &env.run([command, "touch"]),
+            3,
+            &["RB0806", "no environment `loca`", "did you mean `local`?"],
+        );
+    }
+    expect(&env.run(["check"]), 3, &["RB0806"]);
+    assert!(!env.root().join(".runbook/state.db").exists());
+}
+
+/// A policy without anything in it, or without sense, is said to be so.
+#[test]
+fn a_broken_policy_stops_what_it_may_protect() {
+    let env = marked();
+    for (text, words) in [
+        ("", "the file is empty"),
+        ("# nothing\n", "the file is empty"),
+        ("[]\n", "a list"),
+        ("people: {}\n", "does not start with `policy: v1`"),
+        (
+            "policy: v1\nrisk: { low: { role: nobody } }\n",
+            "no role `nobody`",
+        ),
+        (
+            "policy: v1\nrisk: { low: { quorum: [] } }\n",
+            "`quorum` is an empty list",
+        ),
+        ("policy: v1\n\trisk: {}\n", "RB0004"),
+    ] {
+        env.write("runbooks/policy.yaml", text);
+        for command in ["check", "exec"] {
+            let output = match command {
+                "check" => env.run(["check"]),
+                _ => env.run([command, "touch"]),
+            };
+            expect(&output, 3, &["policy.yaml", words]);
+        }
+    }
+    assert!(!env.root().join(".runbook/state.db").exists());
+}
+
 #[test]
 fn unknown_names_get_the_nearest_one() {
     let env = marked();

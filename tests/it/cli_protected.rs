@@ -29,7 +29,7 @@ people:
   grace: { name: Grace Example }
 roles:
   developer: { members: [ada, grace] }
-  team-lead: { members: [ada] }
+  team-lead: { members: [ada, grace] }
 risk:
   low: { role: developer }
   medium: { role: team-lead }
@@ -126,7 +126,12 @@ fn the_digest_follows_what_the_policy_demands() {
     let other = POLICY.replace("low: { role: developer }", "low: { role: team-lead }");
     env.write("runbooks/policy.yaml", &other);
     assert_eq!(digest(), before, "a rule that no gate asks for");
-    let more = POLICY.replace("members: [ada] }", "members: [ada, grace] }");
+    let more = POLICY
+        .replace("people:\n", "people:\n  lin: { name: Lin Example }\n")
+        .replace(
+            "team-lead: { members: [ada, grace] }",
+            "team-lead: { members: [ada, grace, lin] }",
+        );
     env.write("runbooks/policy.yaml", &more);
     assert_ne!(digest(), before, "who may approve");
 }

@@ -16,6 +16,7 @@ mod cli_gates;
 mod cli_language;
 mod cli_look;
 mod cli_protected;
+mod cli_remote;
 mod cli_votes;
 mod cli_waiting;
 mod documents;

@@ -1048,3 +1048,25 @@ fn the_clock_of_a_run_stands_still_while_a_gate_is_looked_at_again() {
     run(&mut sim, &looks);
     assert_eq!(sim.state.outcome(), Some(Outcome::Succeeded));
 }
+
+#[test]
+fn a_send_back_that_cannot_be_carried_out_does_not_keep_the_gate_closed() {
+    let mut sim = Sim::new(guarded(Some(two_leads())), 2);
+    let looks = Looks::of(&["noon"]);
+    run(&mut sim, &looks);
+    let ballot = Ballot {
+        to: Some(id("after")),
+        ..Ballot::plain(Vote::SendBack, digest(), None)
+    };
+    sim.cast("go", "bob", ballot);
+    run(&mut sim, &looks);
+    assert!(sim.state.waits_only_for_gates());
+    let judged = sim.state.judge(&id("go"), sim.now).expect("open");
+    assert_eq!(judged.verdict, Verdict::Pending);
+    assert_eq!(judged.ignored.len(), 1, "{judged:?}");
+    sim.vote_of("go", "cy", Vote::Approve);
+    sim.vote_of("go", "dan", Vote::Approve);
+    run(&mut sim, &looks);
+    assert_eq!(sim.state.outcome(), Some(Outcome::Succeeded));
+    folds(&sim);
+}

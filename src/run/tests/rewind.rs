@@ -373,14 +373,17 @@ fn why_a_run_cannot_be_sent_back() {
         );
         assert_eq!(sim.state.rewind_steps(&gate_id, &to_id), []);
     }
-    // The verdict stands, but nothing comes of it, and the gate does not open either.
+    // Such a vote counts for nothing, and keeps nobody else from opening the gate.
     send_back(&mut sim, "go", "a");
-    sim.vote_of("go", "ben", Vote::Approve);
     sim.run(&well, &mut |_| 0);
     assert!(!tale(&sim).contains('<'), "{}", tale(&sim));
     assert_eq!(sim.state.open_gates().len(), 1);
-    // Taken back, the yes counts.
-    sim.vote_of("go", "rea", Vote::Withdraw);
+    let judged = sim.state.judge(&id("go"), sim.now).expect("a gate");
+    assert!(
+        judged.ignored[0].1.contains("`mail` cannot be undone"),
+        "{judged:?}"
+    );
+    sim.vote_of("go", "ben", Vote::Approve);
     sim.run(&well, &mut |_| 0);
     assert!(tale(&sim).ends_with("succeeded"), "{}", tale(&sim));
     let over = sim.state.can_send_back(&id("go"), &id("b"));

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -66,10 +66,14 @@ pub(crate) struct Background {
 impl TestEnv {
     /// Starts the program with arguments and `--output json`, and does not wait for its end.
     pub(crate) fn start<const N: usize>(&self, arguments: [&str; N]) -> Background {
-        let mut child = self
-            .command()
-            .args(arguments)
-            .args(["--output", "json"])
+        let mut command = self.command();
+        command.args(arguments).args(["--output", "json"]);
+        self.start_command(command)
+    }
+
+    /// Starts a command that prints lines of JSON, and does not wait for its end.
+    pub(crate) fn start_command(&self, mut command: Command) -> Background {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

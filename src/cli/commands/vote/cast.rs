@@ -93,14 +93,16 @@ pub(super) fn cast(context: &Context, say: &Say<'_>) -> Result<ExitStatus, CliEr
 /// Where the run is.
 enum Place {
     Here(Record),
-    Remote(RemoteRecord),
+    Remote(Box<RemoteRecord>),
 }
 
 impl Place {
     fn open(context: &Context, gate: &GateArgs) -> Result<Self, CliError> {
         match &gate.remote.remote {
             None => Record::open_to_ask(&context.settings).map(Self::Here),
-            Some(url) => RemoteRecord::open(context, Some(url)).map(Self::Remote),
+            Some(url) => RemoteRecord::open(context, Some(url))
+                .map(Box::new)
+                .map(Self::Remote),
         }
     }
 
