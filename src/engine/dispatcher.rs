@@ -146,8 +146,13 @@ impl Dispatcher {
         if let Some(step) = self.state.interrupted() {
             return Some(RunEnd::Interrupted(step.clone()));
         }
-        let waits = self.surveys.is_empty() && self.state.waits_only_for_gates();
-        (self.options.detach && waits).then(|| RunEnd::Waiting(self.state.open_gates()))
+        if !self.surveys.is_empty() || !self.state.waits_only_for_gates() {
+            return None;
+        }
+        let gates = self.state.open_gates();
+        // Nobody sits and waits for a gate that nobody answered in time.
+        let left = self.options.detach || gates.iter().all(|gate| gate.parked);
+        left.then_some(RunEnd::Waiting(gates))
     }
 
     /// Decides until nothing more is to be recorded, makes it durable, then acts. Gives the time to wake.

@@ -526,3 +526,76 @@ fn undo_end(undo: &mut UndoRow, status: UndoStatus, attempt: AttemptNo, at: Time
         _ => Some(Duration::from_millis(ms)),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::EventSeq;
+    use crate::event::{Ballot, Vote};
+    use crate::run::testing::{gate, plan, step};
+
+    #[test]
+    fn after_a_rewind_what_was_done_since_is_to_come_again_and_the_votes_stay_on_the_page() {
+        let id = |text: &str| StepId::new(text).expect("valid");
+        let (first, put, go) = (id("first"), id("put"), id("go"));
+        let steps = vec![
+            step("first", &[]),
+            step("put", &["first"]),
+            gate("go", &["put"]),
+        ];
+        let plan = plan(steps, vec![]);
+        let done = |step: &StepId| EventKind::StepSucceeded {
+            step: step.clone(),
+            attempt: AttemptNo(1),
+            outputs: Value::Null,
+            duration_ms: 1,
+            log: None,
+        };
+        let opened = EventKind::GateOpened {
+            step: go.clone(),
+            message: "Go?".to_owned(),
+            expires_at: None,
+        };
+        let actor = Actor {
+            name: "ada".to_owned(),
+            host: "desk".to_owned(),
+            verified: false,
+        };
+        let mut back = Ballot::plain(Vote::SendBack, plan.digest(), None);
+        back.to = Some(put.clone());
+        let told = [
+            done(&first),
+            done(&put),
+            opened.clone(),
+            back.cast(go.clone(), actor, None),
+            EventKind::RewindStarted {
+                step: go.clone(),
+                to: put.clone(),
+                steps: vec![put.clone()],
+            },
+            EventKind::RewindFinished {
+                step: go.clone(),
+                to: put.clone(),
+            },
+        ];
+        let mut timeline = Timeline::new(&plan);
+        let event = |seq, event| RunEvent {
+            run: RunId::from_parts(1, 1),
+            seq: EventSeq(seq),
+            at: Timestamp::from_unix_millis(1),
+            event,
+        };
+        for (seq, kind) in (1..).zip(told) {
+            timeline.apply(&event(seq, kind));
+        }
+        let status = |timeline: &Timeline, id| timeline.row(id).map(|row| row.status);
+        assert_eq!(status(&timeline, &first), Some(StepStatus::Succeeded));
+        assert_eq!(status(&timeline, &put), Some(StepStatus::Pending));
+        assert_eq!(status(&timeline, &go), Some(StepStatus::Pending));
+        assert!(timeline.row(&put).is_some_and(|row| row.undo.is_none()));
+        timeline.apply(&event(7, opened));
+        assert_eq!(status(&timeline, &go), Some(StepStatus::Waiting));
+        let votes = timeline.row(&go).and_then(|row| row.gate.as_ref());
+        assert_eq!(votes.map(|gate| gate.votes.len()), Some(1));
+    }
+}

@@ -92,3 +92,172 @@ fn countdown(at: Timestamp, now: Timestamp) -> String {
     let seconds = u64::try_from(left.div_ceil(1000)).unwrap_or(u64::MAX);
     format_duration(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::{EventSeq, HumanDuration, RunId};
+    use crate::event::{Actor, Ballot, Difference, EventKind, RunEvent};
+    use crate::plan::{Plan, PlanDelay, PlanEscalation};
+    use crate::report::Timeline;
+    use crate::report::fixtures_gates::protected_plan;
+    use crate::run::testing::{gate, plan};
+
+    const START: i64 = 1_800_000_000_000;
+
+    /// A gate that two of three people must pass within eight hours, with a chain of two levels.
+    fn guarded() -> Plan {
+        let mut made = plan(vec![gate("go", &[])], vec![]);
+        let policy = protected_plan().policy;
+        made.policy = policy.map(|mut policy| {
+            policy.require_signatures = false;
+            policy.windows.clear();
+            let seconds = |n| PlanDelay::Time(HumanDuration(Duration::from_secs(n)));
+            policy.escalation = ["on-call", "team-lead"]
+                .map(|role| PlanEscalation {
+                    after: seconds(900),
+                    role: role.to_owned(),
+                    members: vec!["lin".to_owned()],
+                    channel: None,
+                    respond_within: seconds(900),
+                })
+                .to_vec();
+            policy
+        });
+        made.runbook.risk = crate::model::Risk::High;
+        made
+    }
+
+    fn told(plan: &Plan, events: Vec<(u64, EventKind)>, after: u64) -> String {
+        let at = |s: u64| Timestamp::from_unix_millis(START).plus(Duration::from_secs(s));
+        let mut state = RunState::new(Arc::new(plan.clone())).expect("a plan");
+        let mut timeline = Timeline::new(plan);
+        for (n, (second, event)) in (1..).zip(events) {
+            let event = RunEvent {
+                run: RunId::from_parts(1, 1),
+                seq: EventSeq(n),
+                at: at(second),
+                event,
+            };
+            timeline.apply(&event);
+            state.apply(&event).expect("legal");
+        }
+        let go = StepId::new("go").expect("valid");
+        let row = timeline.row(&go).and_then(|row| row.gate.clone());
+        waits_for(&state, &go, &row.unwrap_or_default(), at(after)).join("\n")
+    }
+
+    fn actor(name: &str) -> Actor {
+        Actor {
+            name: name.to_owned(),
+            host: "desk".to_owned(),
+            verified: false,
+        }
+    }
+
+    fn opened(plan: &Plan, expires: u64) -> Vec<(u64, EventKind)> {
+        let limit = Duration::from_secs(expires);
+        let created = EventKind::RunCreated {
+            runbook: plan.runbook.name.clone(),
+            environment: plan.environment.name.clone(),
+            plan_digest: plan.digest(),
+            actor: actor("sam"),
+            version: "0".to_owned(),
+            on_behalf_of: None,
+            changed_by: None,
+            emergency: None,
+        };
+        let open = EventKind::GateOpened {
+            step: StepId::new("go").expect("valid"),
+            message: "Go?".to_owned(),
+            expires_at: Some(Timestamp::from_unix_millis(START).plus(limit)),
+        };
+        vec![(0, created), (0, open)]
+    }
+
+    fn yes(plan: &Plan, name: &str) -> EventKind {
+        let go = StepId::new("go").expect("valid");
+        Ballot::plain(Vote::Approve, plan.digest(), None).cast(go, actor(name), None)
+    }
+
+    #[test]
+    fn it_says_who_is_missing_and_counts_down_by_whole_seconds() {
+        let plan = guarded();
+        let events = opened(&plan, 8 * 3600);
+        assert_eq!(
+            told(&plan, events.clone(), 30),
+            "waits for 2 of review: ada, grace or lin\nexpires in 7h59m30s\non-call in 14m30s"
+        );
+        let mut more = events;
+        more.push((40, yes(&plan, "grace")));
+        let step = StepId::new("go").expect("valid");
+        more.push((
+            900,
+            EventKind::GateEscalated {
+                step: step.clone(),
+                level: 1,
+                role: "on-call".to_owned(),
+                channel: None,
+                respond_by: None,
+            },
+        ));
+        assert_eq!(
+            told(&plan, more.clone(), 901),
+            "waits for 1 of review: ada or lin\napproved by grace\nexpires in 7h44m59s\n\
+             told on-call; team-lead in 14m59s"
+        );
+        more.push((902, yes(&plan, "ada")));
+        let words = told(&plan, more.clone(), 902);
+        assert!(words.starts_with("the votes suffice; what was approved is checked again"));
+        more.push((
+            902,
+            EventKind::GateVoided {
+                step,
+                differences: vec![Difference {
+                    what: "step put".to_owned(),
+                    before: "a".to_owned(),
+                    after: "b".to_owned(),
+                }],
+            },
+        ));
+        let words = told(&plan, more, 902);
+        assert!(words.starts_with("waits for 2 of review"), "{words}");
+    }
+
+    #[test]
+    fn a_hold_and_a_park_are_told() {
+        let plan = guarded();
+        let step = StepId::new("go").expect("valid");
+        let mut events = opened(&plan, 60);
+        events.extend([
+            (1, yes(&plan, "grace")),
+            (1, yes(&plan, "ada")),
+            (
+                1,
+                EventKind::GateHeld {
+                    step: step.clone(),
+                    until: Some(Timestamp::from_unix_millis(START + 3_600_000)),
+                    reason: "freeze \"year end\"".to_owned(),
+                },
+            ),
+        ]);
+        let words = told(&plan, events.clone(), 2);
+        assert!(words.contains("the votes suffice\n"), "{words}");
+        assert!(words.contains("held until 2027-01-15 09:00:00 UTC: freeze \"year end\""));
+        let words = told(&plan, events, 61);
+        assert!(words.contains("its time is up"), "{words}");
+        let mut parked = guarded();
+        if let Some(policy) = &mut parked.policy {
+            policy.escalation.clear();
+        }
+        let mut events = opened(&parked, 60);
+        events.push((60, EventKind::GateParked { step }));
+        assert_eq!(
+            told(&parked, events, 90),
+            "was not approved in time, and waits without a limit\n\
+             waits for 2 of review: ada, grace or lin"
+        );
+    }
+}

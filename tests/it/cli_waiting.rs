@@ -259,17 +259,14 @@ fn nothing_starts_in_a_freeze_but_an_emergency() {
 }
 
 #[test]
-fn a_gate_that_only_the_starter_could_pass_is_no_start() {
+fn a_gate_that_nobody_but_its_starters_could_pass_is_no_start() {
     let env = guarded_with(&POLICY.replace(
-        "team-lead: { members: [ada, grace] }",
-        "team-lead: { members: [operator] }",
+        "medium: { role: team-lead }",
+        "medium: { role: team-lead, quorum: 2 }",
     ));
-    let output = env.exec(["--detach"]);
-    refused(
-        &output,
-        7,
-        &["`go`", "could never be passed", "starts the run"],
-    );
+    let output = env.exec(["--detach", "--on-behalf-of", "ada"]);
+    let why = ["`go`", "could never be passed", "started for ada"];
+    refused(&output, 7, &why);
     let env = guarded();
     let output = env.exec(["--detach", "--on-behalf-of", "ada"]);
     assert_eq!(output.code, Some(4), "{output}");
