@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use runbook::base::Digest;
 use serde_json::Value;
 
 use crate::support::{Output, TestEnv};
@@ -250,8 +251,9 @@ fn on_record(checkout: &Checkout, runs: [&Vec<Value>; 3]) {
             .lines()
             .find(|file| file.contains(run) && file.ends_with("events.jsonl"))
             .expect("the run is in the trail");
-        let recorded: Vec<Value> = checkout
-            .audit(&["show", &format!("main:{path}")])
+        let lines = checkout.audit(&["show", &format!("main:{path}")]);
+        let last = lines.lines().last().expect("a last event");
+        let recorded: Vec<Value> = lines
             .lines()
             .map(|line| {
                 let mut event: Value = serde_json::from_str(line).expect("a JSON line");
@@ -284,6 +286,7 @@ fn on_record(checkout: &Checkout, runs: [&Vec<Value>; 3]) {
             "Environment: local".to_owned(),
             format!("Plan-Digest: {}", text(&created["plan_digest"])),
             format!("Last-Seq: {}", events.len()),
+            format!("Chain-Head: {}", Digest::of_bytes(last.as_bytes())),
             format!(
                 "Actor: {}@{}",
                 text(&created["actor"]["name"]),
