@@ -247,10 +247,10 @@ fn has_turn(
 }
 
 /// Whether enough is new for a commit by itself. Each commit writes the whole `events.jsonl` again, so
-/// it must at least double: then all commits of a run together write no more than twice its end.
+/// it must at least grow fourfold: then all commits of a run together write a third more than its end.
 fn is_due(run: &RunRecord) -> bool {
     let recorded = run.audited_seq.0;
-    run.last_seq.0.saturating_sub(recorded) >= recorded
+    run.last_seq.0.saturating_sub(recorded) >= recorded.saturating_mul(3)
 }
 
 /// Whether no other process is going to record the rest of it. Another process's run in mid-flow is

@@ -36,14 +36,22 @@ pub fn verify_trail(
     }
     if let Some(tip) = tip {
         report.head = Some(tip.to_string());
-        if let Err(error) = walk(&git, tip, options, &mut report) {
-            whole(&mut report).broken(format!("the history cannot be read: {}", error.message()));
-        }
-        if let Err(error) = runs(&git, tip, options, &mut report) {
-            whole(&mut report).broken(format!(
-                "the newest tree cannot be read: {}",
-                error.message()
-            ));
+        // Two halves that know nothing of each other, each with a handle of its own: Git's are not shared.
+        let (history, contents) = std::thread::scope(|scope| {
+            let contents = scope.spawn(|| {
+                part(path, "the newest tree cannot be read", |git, report| {
+                    runs(git, tip, options, report)
+                })
+            });
+            let history = part(path, "the history cannot be read", |git, report| {
+                walk(git, tip, options, report)
+            });
+            (history, contents.join())
+        });
+        report.add(history);
+        match contents {
+            Ok(contents) => report.add(contents),
+            Err(_) => whole(&mut report).broken("the newest tree could not be looked at"),
         }
     }
     anchor::check(&git, tip, options, &mut report);
@@ -51,6 +59,20 @@ pub fn verify_trail(
         anchor::compare(&git, tip, options, store, &mut report)?;
     }
     Ok(report)
+}
+
+/// What one half of the work finds.
+fn part(
+    path: &Path,
+    unreadable: &str,
+    look: impl FnOnce(&Repository, &mut Verification) -> Result<(), git2::Error>,
+) -> Verification {
+    let mut report = Verification::default();
+    let looked = Repository::open(path).and_then(|git| look(&git, &mut report));
+    if let Err(error) = looked {
+        whole(&mut report).broken(format!("{unreadable}: {}", error.message()));
+    }
+    report
 }
 
 /// The whole trail as the place of a finding.

@@ -86,6 +86,20 @@ pub struct Verification {
     pub notes: Vec<Finding>,
 }
 
+impl Verification {
+    /// Takes over what a part of the work found; the head stays.
+    pub(super) fn add(&mut self, part: Self) {
+        self.commits += part.commits;
+        self.signed_commits += part.signed_commits;
+        self.runs += part.runs;
+        self.events += part.events;
+        self.votes += part.votes;
+        self.signed_votes += part.signed_votes;
+        self.findings.extend(part.findings);
+        self.notes.extend(part.notes);
+    }
+}
+
 /// Collects findings for one place.
 pub(super) struct Place<'a> {
     pub(super) report: &'a mut Verification,
