@@ -127,10 +127,16 @@ fn facts(page: &mut Page, run: &ReviewRun, now: Timestamp) {
     }
     if let Some(change) = &run.changed_by {
         let text = match &change.commit {
-            Some(commit) => format!("{} ({})", change.author, commit.get(..8).unwrap_or(commit)),
-            None => format!("{} (not committed)", change.author),
+            Some(commit) => {
+                format!(
+                    "by {} ({})",
+                    change.author,
+                    commit.get(..8).unwrap_or(commit)
+                )
+            }
+            None => format!("by {} (not committed)", change.author),
         };
-        page.fact("changed by", &text, Paint::Plain);
+        page.fact("changed", &text, Paint::Plain);
     }
     let digest = format!("sha256:{}", run.plan_digest.short());
     page.fact("plan", &digest, Paint::Plain);
