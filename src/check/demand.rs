@@ -10,7 +10,8 @@ use super::codes;
 use super::rules::effect_of;
 use crate::base::{Diagnostic, Diagnostics, Severity, SourceFile, Span};
 use crate::model::{
-    ActionCatalog, Effect, Environment, Policy, Risk, Step, StepOnFailure, has_nothing_to_undo,
+    ActionCatalog, Effect, Environment, Policy, Risk, Rollback, Step, StepOnFailure,
+    has_nothing_to_undo,
 };
 
 /// Whether gates are demanded in an environment: its own file says so, or the policy, which cannot
@@ -106,7 +107,9 @@ impl<'c> Place<'c> {
             None => changes(self.step, catalog),
             Some(name) => {
                 let called = self.checked.called(name);
-                called.is_none_or(|called| called.interface().manifest.effect != Effect::Read)
+                called.is_none_or(|called| {
+                    called.interface().manifest.effect != Effect::Read || undoes(called)
+                })
             }
         }
     }
@@ -353,9 +356,26 @@ fn suffices(step: &Step, risk: Risk) -> bool {
         && !goes_on(step)
 }
 
-/// Whether a step leaves something behind; one whose action is unknown counts as the worst.
+/// Whether a step leaves something behind; one whose action is unknown counts as the worst. What
+/// undoes it runs without asking anybody, so it counts as well.
 fn changes(step: &Step, catalog: &ActionCatalog) -> bool {
-    !has_nothing_to_undo(&step.action.uses.value) && effect_of(step, catalog) != Some(Effect::Read)
+    has_undo(step)
+        || (!has_nothing_to_undo(&step.action.uses.value)
+            && effect_of(step, catalog) != Some(Effect::Read))
+}
+
+fn has_undo(step: &Step) -> bool {
+    let rollback = step.rollback.as_ref().map(|rollback| &rollback.value);
+    matches!(rollback, Some(Rollback::Undo { .. }))
+}
+
+/// Whether something in a runbook, or in one that it runs, has an undo.
+fn undoes(checked: &CheckedRunbook) -> bool {
+    let mut steps = checked.runbook().steps.iter();
+    steps.any(|step| {
+        let called = step.action.runbook().and_then(|name| checked.called(name));
+        has_undo(step) || called.is_some_and(undoes)
+    })
 }
 
 fn gates(checked: &CheckedRunbook) -> impl Iterator<Item = &Step> {

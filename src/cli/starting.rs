@@ -5,7 +5,7 @@ use super::context::Context;
 use super::error::{CliError, ErrorKind};
 use super::workspace::Workspace;
 use crate::audit::{FileChange, last_change};
-use crate::base::{Clock as _, Timestamp};
+use crate::base::{Clock as _, Timestamp, did_you_mean};
 use crate::engine::Start;
 use crate::event::{Emergency, LastChange};
 use crate::plan::{Plan, PlanEmergency, PlanPolicy};
@@ -27,6 +27,7 @@ pub(super) fn starting(
     let starter = &context.settings.actor.name;
     let policy = plan.policy.as_deref();
     let changed_by = changed_by(context, workspace, plan)?;
+    let on_behalf_of = on_behalf_of(context, policy, args)?;
     let emergency = match (&args.reason, args.emergency) {
         (Some(reason), true) => Some(emergency(plan, starter, reason, now)?),
         _ => None,
@@ -39,17 +40,70 @@ pub(super) fn starting(
             return Err(held(plan, policy, &hold));
         }
         let author = changed_by.as_ref().and_then(|c| c.person.as_deref());
-        let refusal = plan.start_refusal(starter, args.on_behalf_of.as_deref(), author);
+        let refusal = plan.start_refusal(starter, on_behalf_of.as_deref(), author);
         if let Some(refusal) = refusal {
             let error = CliError::from_error(ErrorKind::Rejected, &refusal);
             return Err(refusal.advice.into_iter().fold(error, CliError::next));
         }
     }
     Ok(Start {
-        on_behalf_of: args.on_behalf_of.clone(),
+        on_behalf_of,
         changed_by,
         emergency,
     })
+}
+
+/// The person that the run is started for. Whoever's key would sign the votes of this command is as
+/// answerable as its login name, or one person could start a run and pass its gates alone.
+fn on_behalf_of(
+    context: &Context,
+    policy: Option<&PlanPolicy>,
+    args: &ExecArgs,
+) -> Result<Option<String>, CliError> {
+    let given = args.on_behalf_of.clone();
+    let Some(policy) = policy else {
+        return Ok(given);
+    };
+    if let Some(given) = &given
+        && !policy.people.contains_key(given)
+    {
+        // Somebody whom no rule names cannot vote anyway; a misspelt voter could.
+        let lower = given.trim().to_lowercase();
+        let names = policy.people.keys().map(String::as_str);
+        let by_contact = policy.people.iter().find(|(_, person)| {
+            let told = [&person.contact, &person.name];
+            told.into_iter()
+                .flatten()
+                .any(|told| told.trim().eq_ignore_ascii_case(&lower))
+        });
+        let near = by_contact.map(|(name, _)| name.as_str());
+        if let Some(near) = near.or_else(|| did_you_mean(&lower, names)) {
+            return Err(CliError::new(
+                ErrorKind::Usage,
+                format!("the policy knows nobody by the login name `{given}`"),
+            )
+            .next(format!("did you mean `{near}`? --on-behalf-of {near}")));
+        }
+    }
+    let settings = &context.settings;
+    let keys = settings.voting_keys(None)?;
+    // A key that the policy does not list speaks for nobody.
+    let me = keys.identify(&settings.actor, Some(&policy.people)).ok();
+    let holder = me
+        .map(|me| me.actor.name)
+        .filter(|name| *name != settings.actor.name);
+    match (given, holder) {
+        (Some(given), Some(holder)) if given != holder => Err(CliError::new(
+            ErrorKind::Usage,
+            format!("you hold the key of {holder}, and start this run for {given}"),
+        )
+        .next(format!(
+            "runbook exec {} --on-behalf-of {holder}",
+            args.runbook
+        ))
+        .next("or start it without the key, so that it is plain who answers for it")),
+        (given, holder) => Ok(given.or(holder)),
+    }
 }
 
 fn emergency(

@@ -64,6 +64,9 @@ impl Workspace {
     ) -> Result<Option<Runbook>, CliError> {
         let path = self.repository.runbook_file(name);
         let known = || self.repository.runbooks().unwrap_or_default();
+        if !is_plain(name) {
+            return Err(unknown("runbook", name, &known(), "runbook list"));
+        }
         let source = self.source(&path, diags, || {
             unknown("runbook", name, &known(), "runbook list")
         })?;
@@ -82,6 +85,14 @@ impl Workspace {
     ) -> Result<Option<Environment>, CliError> {
         let path = self.repository.environment_file(name);
         let known = || self.repository.environments().unwrap_or_default();
+        if !is_plain(name) {
+            return Err(unknown(
+                "environment",
+                name,
+                &known(),
+                "ls runbooks/environments",
+            ));
+        }
         let source = self.source(&path, diags, || {
             unknown("environment", name, &known(), "ls runbooks/environments")
         })?;
@@ -304,6 +315,12 @@ pub(super) fn registry() -> Result<Arc<HandlerRegistry>, CliError> {
     builtin_registry()
         .map(Arc::new)
         .map_err(|error| CliError::bug(error.to_string()))
+}
+
+/// Whether a name is one part of a path: a file elsewhere is not under the protection of this
+/// repository.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }
 
 fn unknown(what: &str, name: &str, known: &[String], list: &str) -> CliError {

@@ -364,7 +364,14 @@ impl Dispatcher {
         if self.surveys.contains_key(&gate) {
             return;
         }
-        let plan = Arc::clone(self.state.plan());
+        let mut plan = Arc::clone(self.state.plan());
+        let in_force = self.state.policy();
+        if in_force != plan.policy.as_deref() {
+            // The votes are judged by this policy, so it is this one that must not have changed: also
+            // going back to the first one is a change.
+            let policy = in_force.cloned().map(Box::new);
+            Arc::make_mut(&mut plan).policy = policy;
+        }
         self.surveys.insert(gate.clone(), false);
         let surroundings = self.parts.surroundings.clone();
         survey::spawn(surroundings, plan, gate, self.survey_to.clone());

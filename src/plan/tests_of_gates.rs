@@ -156,6 +156,8 @@ fn changes_behind_a_gate_that_is_certainly_passed_need_no_other() {
         (format!("- {GO}\n  - {{ id: sub, needs: [], uses: runbook.inner }}"), true),
         ("- { id: sub, uses: runbook.gated }".to_owned(), false),
         (format!("- {{ id: sub, uses: runbook.gated }}\n  - {{ id: a, {DO} }}"), true),
+        // An undo runs without asking anybody.
+        ("- { id: look, uses: wait, with: { for: 1s }, rollback: { uses: service.restart, with: { service: api } } }".to_owned(), true),
         ("- { id: tell, uses: notify, with: { message: hi } }\n  - { id: look, uses: service.health, with: { service: api } }".to_owned(), false),
         (format!("- {}, when: \"vars.port > 1\" }}\n  - {{ id: a, {DO} }}", &GO[..GO.len() - 2]), true),
         (format!("- {}, unless: \"vars.port > 1\" }}\n  - {{ id: a, {DO} }}", &GO[..GO.len() - 2]), true),

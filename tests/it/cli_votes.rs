@@ -598,3 +598,36 @@ fn an_emergency_run_owes_a_review_until_somebody_else_makes_it() {
     let found = place.env.finish(&mut git);
     assert!(found.stdout.contains("events.jsonl:1"), "{found}");
 }
+
+#[test]
+fn whoever_holds_the_key_that_would_vote_answers_for_the_run() {
+    let place = Place::new("");
+    let left = place.by(
+        "ada",
+        [
+            "--env",
+            "production",
+            "exec",
+            "job",
+            "--detach",
+            "--output",
+            "json",
+        ],
+    );
+    assert_eq!(left.code, Some(4), "{left}");
+    let events = left.events();
+    let EventKind::RunCreated { on_behalf_of, .. } = &events[0].event else {
+        panic!("{left}");
+    };
+    assert_eq!(on_behalf_of.as_deref(), Some("ada"));
+    let own = place.by("ada", ["approve", "latest", "first"]);
+    assert_eq!(own.code, Some(2), "{own}");
+    let exec = ["--env", "production", "exec", "job", "--on-behalf-of"];
+    let started_for = |name| [exec[0], exec[1], exec[2], exec[3], exec[4], name];
+    assert_eq!(place.by("ada", started_for("bob")).code, Some(2));
+    assert_eq!(place.env.run(started_for("Ada")).code, Some(2));
+    let elsewhere = place
+        .env
+        .run(["--env", "../environments/production", "plan", "job"]);
+    assert_eq!(elsewhere.code, Some(2), "{elsewhere}");
+}

@@ -163,6 +163,36 @@ async fn votes_are_confirmed_against_the_files_as_they_are_now() {
 }
 
 #[tokio::test]
+async fn a_policy_that_was_weakened_for_a_while_opens_no_gate() {
+    let mut world = World::new();
+    let shelf = files(&mut world);
+    let strict = |count: u32| {
+        let mut made = guarded_by(policy());
+        if let Some(policy) = &mut made.policy {
+            for rule in policy.rules.values_mut() {
+                rule.quorum[0].count = count;
+            }
+        }
+        made
+    };
+    let mut handle = world.start(strict(2), false).await;
+    let run = handle.run;
+    says(&handle, "ada", Vote::Approve, 1);
+    says(&handle, "grace", Vote::Approve, 1);
+    shelf.put.send(Ok(strict(1))).expect("read");
+    wait_for(&mut handle, "gate_voided", "ok").await;
+    // The file is as it was, and one vote suffices only for the weak one that is in force.
+    shelf.put.send(Ok(strict(2))).expect("read");
+    says(&handle, "ada", Vote::Approve, 2);
+    wait_for(&mut handle, "gate_voided", "ok").await;
+    shelf.put.send(Ok(strict(2))).expect("read");
+    says(&handle, "ada", Vote::Approve, 3);
+    says(&handle, "grace", Vote::Approve, 3);
+    succeeds(handle).await;
+    assert_eq!(count(&world, run, "gate_voided"), 2);
+}
+
+#[tokio::test]
 async fn files_that_changed_void_the_votes_and_a_new_policy_rules_from_then_on() {
     let mut world = World::new();
     let shelf = files(&mut world);
